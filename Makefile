@@ -1,0 +1,51 @@
+# The commands of this repository. Python 3.11 or later, make and git are all that must be there.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml
+
+.PHONY: help demo test unit check fix train bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/demo.ok  ## see it work: a real Kafka, a scorer, a replay, and the books at the end
+	$(BIN)/stream-scorer demo
+
+test: .venv/dev.ok  ## all tests; a real Kafka is started for those that need one
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+unit: .venv/dev.ok  ## the tests that need no Kafka and train no model: seconds
+	$(BIN)/python -m pytest -m "not integration and not train"
+
+check: .venv/dev.ok  ## format, lint, types, unit tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not integration and not train"
+
+fix: .venv/dev.ok  ## let ruff mend what it can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+train: .venv/dev.ok  ## train models/fraud.onnx anew: make train DATA=creditcard.csv
+	$(BIN)/stream-scorer model train $(DATA) --output models/fraud.onnx
+
+bench: .venv/dev.ok  ## rows/s and CPU a row on a local Kafka, beside a bare loop
+	$(BIN)/python benchmarks/throughput.py
+
+lock: .venv/dev.ok  ## write requirements/*.txt anew from pyproject.toml
+	$(LOCK) --output-file requirements/service.txt
+	$(LOCK) --extra kafka --group build --output-file requirements/demo.txt
+	$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
+
+clean:  ## remove the virtual environment and caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* build *.egg-info
+
+# Two sizes of one environment: the demo needs 0.3 GB, training and the tests 2.5 GB.
+.venv/%.ok: requirements/%.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $<
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,59 @@
+"""Where time is cut: what is tested, which block a net skips, what the calibration sees."""
+
+import numpy as np
+import numpy.typing as npt
+
+from models.transactions import Flags, Floats, Transactions
+from stream_scorer.errors import BadInput
+
+# The test period unless told otherwise: the last fifth of the time span.
+TEST_SHARE = 0.2
+# Fewer leave a block, or the calibration, to a single transaction.
+MIN_FRAUDS_PER_BLOCK = 2
+
+
+def split(
+    transactions: Transactions, *, test_from: float | None
+) -> tuple[Transactions, Transactions]:
+    """Return the rows before `test_from` (seconds) and those at or after it."""
+    times = transactions.times
+    start = times[-1] - TEST_SHARE * (times[-1] - times[0]) if test_from is None else test_from
+    later = times >= start
+    fit, test = transactions.where(~later), transactions.where(later)
+    for part, where in ((fit, "before"), (test, "in")):
+        frauds = int(part.frauds.sum())
+        if frauds in (0, len(part)):
+            raise BadInput(
+                f"{frauds} of the {len(part)} rows {where} the test period are frauds; want frauds "
+                f"and genuine rows on both sides of its start, Time {start:g} (--test-from)"
+            )
+    return fit, test
+
+
+def blocks(times: Floats, frauds: Flags, *, count: int) -> npt.NDArray[np.int64]:
+    """Return int64 (n,): the block, 0 to count - 1, of each row.
+
+    Blocks follow each other in time and hold equally many frauds, give or take those that share
+    one `Time`: rows of the same second are never in two blocks.
+    """
+    fraud_times = times[frauds]
+    starts = fraud_times[[len(fraud_times) * block // count for block in range(1, count)]]
+    block_of = np.searchsorted(starts, times, side="right")
+    if np.bincount(block_of[~frauds], minlength=count).min() == 0:
+        raise BadInput(
+            f"no genuine row in one of {count} blocks of time before the test period; want one in "
+            "each: are the labels right?"
+        )
+    smallest = int(np.bincount(block_of[frauds], minlength=count).min())
+    if smallest < MIN_FRAUDS_PER_BLOCK:
+        raise BadInput(
+            f"too few frauds before the test period: {len(fraud_times)} leave {smallest} in one of "
+            f"{count} blocks of time; want at least {MIN_FRAUDS_PER_BLOCK} in each"
+        )
+    return block_of
+
+
+def calibration_start(times: Floats, frauds: Flags, *, share: float) -> float:
+    """Return the `Time` in seconds from which the latest `share` of the frauds happened."""
+    fraud_times = times[frauds]
+    return float(fraud_times[min(int(len(fraud_times) * (1 - share)), len(fraud_times) - 1)])

@@ -1,0 +1,132 @@
+"""Write the model card from what the model file says of itself, and from nothing else."""
+
+import json
+from collections.abc import Mapping
+
+from models.bundle import metadata_texts, sha256
+from models.card_figures import Figures, figure, figures, reliability, time_effect, weights
+
+
+def render(content: bytes) -> str:
+    """Return the card, Markdown, of the bundle's bytes."""
+    texts = metadata_texts(content)
+    evaluation, trained_on = json.loads(texts["evaluation"]), json.loads(texts["trained_on"])
+    title = (
+        f"# Model card: {texts['name']} {texts['version']}\n\n"
+        "Gives each card transaction the probability that it is a fraud. Written by "
+        "`stream-scorer model train` from the model file itself; do not edit it.\n\n"
+        f"- sha256 of the file: `{sha256(content)}`\n"
+        f"- size: {len(content):,} bytes, one ONNX graph"
+    )
+    sections = (
+        title,
+        _use(evaluation),
+        figures(evaluation),
+        reliability(evaluation),
+        time_effect(evaluation, trained_on),
+        _inputs(json.loads(texts["feature_names"]), trained_on, evaluation),
+        _data(texts["training_data_sha256"], trained_on, evaluation),
+        _recipe(trained_on),
+        _limits(trained_on, evaluation),
+        _reproduce(trained_on, json.loads(texts["tools"])),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def summary(content: bytes) -> str:
+    """Return the figures in three lines, for the terminal."""
+    texts = metadata_texts(content)
+    evaluation, trained_on = json.loads(texts["evaluation"]), json.loads(texts["trained_on"])
+    figures = (
+        f"average precision {figure(evaluation['average_precision'])}, at {evaluation['threshold']}"
+        f" recall {figure(evaluation['recall'])}, precision {figure(evaluation['precision'])}"
+    )
+    return (
+        f"Fitted on {trained_on['rows']:,} rows ({trained_on['frauds']} frauds), tested on "
+        f"{evaluation['rows']:,} later ones ({evaluation['frauds']})\n"
+        f"{weights(trained_on)}\n{figures}"
+    )
+
+
+def _use(evaluation: Figures) -> str:
+    return (
+        "## Intended use\n\n"
+        "To rank card transactions for review by people, and to alert from a probability of "
+        f"{evaluation['threshold']} on. Not to refuse a payment or to judge a person unreviewed, "
+        "and not for transactions from elsewhere than the data below: their features would not "
+        "mean the same. Train on your own, with the command at the end."
+    )
+
+
+def _inputs(names: list[str], trained_on: Figures, evaluation: Figures) -> str:
+    return (
+        "## Inputs and outputs\n\n"
+        f"`features`, float64 (batch, {len(names)}), raw values in this order: {', '.join(names)}. "
+        "`logit` and `probability`, float32 (batch,). The scaling is inside: standardised, then "
+        f"clipped at {trained_on['recipe']['clip_sd']:g} standard deviations, so that a value "
+        "further out says no more. Inputs must be finite: check before, for an infinite one can "
+        "pass for a large one. Rank by logit: probabilities tie at 1. The file gives Keras's own "
+        f"probabilities within {evaluation['largest_difference_from_keras']:.1g} on the test rows."
+    )
+
+
+def _data(digest: str, trained_on: Figures, evaluation: Figures) -> str:
+    hours = (evaluation["time_to"] - trained_on["time_from"]) / 3600
+    return (
+        "## Data\n\n"
+        f"{trained_on['source']}\n\n"
+        f"- file: `{trained_on['file']}`, sha256 `{digest}`; {hours:.1f} hours of transactions\n"
+        f"- fitted on: Time {trained_on['time_from']:,.0f} to {trained_on['time_to']:,.0f} s, "
+        f"{trained_on['rows']:,} rows, {trained_on['frauds']} of them frauds\n"
+        f"- rows left out since they repeat an earlier one: {trained_on['repeated_rows_left_out']}"
+        f"\n- weights: {weights(trained_on)}\n\n"
+        "No row of the file is in the model: its golden rows are made up, its baseline row is a "
+        "median feature by feature, its histograms count rows by feature."
+    )
+
+
+def _recipe(trained_on: Figures) -> str:
+    recipe = trained_on["recipe"]
+    rows = "\n".join(
+        f"| {name} | {', '.join(value) if isinstance(value, list) else f'{value:g}'} |"
+        for name, value in recipe.items()
+    )
+    return (
+        "## Recipe\n\n"
+        f"The fitted rows are cut into {recipe['blocks']} blocks of time with equally many frauds; "
+        "each net skips one block and scores it. Each net: noise, dense, normalisation, relu, "
+        "dropout, dense; AdamW with warm-up and cosine; plain cross-entropy, each row counting "
+        "once; no early stop. Slope and offset (Platt) were fitted on those held-out scores from "
+        f"Time {trained_on['calibrated_from']:,.0f} s on, with the weights above: "
+        f"{trained_on['calibration_slope']:.3f} and {trained_on['calibration_offset']:.3f}. Served "
+        "is the mean of the nets' logits, calibrated, folded into one net with "
+        f"{recipe['blocks'] * recipe['units']} hidden units.\n\n"
+        f"| number | value |\n|---|---|\n{rows}"
+    )
+
+
+def _limits(trained_on: Figures, evaluation: Figures) -> str:
+    hours = (evaluation["time_to"] - trained_on["time_from"]) / 3600
+    return (
+        "## Limits\n\n"
+        f"- One period of {hours:.1f} hours: it says nothing of other weeks, other cards, or "
+        "fraudsters who have learnt. Watch the live figures.\n"
+        "- The recipe was chosen on time-ordered folds of the ULB data, the latest rows among "
+        "them: expect a little less on later transactions.\n"
+        f"- {evaluation['frauds']} frauds in the test: the intervals are wide, and one false alert "
+        "moves the precision visibly.\n"
+        "- V1 to V28 are principal components that the publisher computed: they have no names, "
+        "and a reason can only point to a number.\n"
+        f"- Weights: {weights(trained_on)}. Where they are an estimate, so are the precision, the "
+        "average precision and the calibration."
+    )
+
+
+def _reproduce(trained_on: Figures, tools: Mapping[str, str]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in tools.items())
+    return (
+        "## Make it again\n\n"
+        f"```\n{trained_on['command']}\n```\n\n"
+        "The same bytes on the same machine; on another kind of processor the same figures, but "
+        f"not the same bytes. Made with {versions}."
+    )

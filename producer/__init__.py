@@ -1,0 +1,1 @@
+"""Put transactions into Kafka: replay a file, or draw synthetic ones."""

@@ -1,0 +1,184 @@
+"""`stream-scorer check`: settings, model, broker, topics and rights, without joining the group."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import click
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    ClusterMetadata,
+    ConfigResource,
+    ResourceType,
+)
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from stream_scorer import clients
+from stream_scorer.config import Settings
+from stream_scorer.errors import ScorerError
+from stream_scorer.flags import RUN_SETTINGS, settings_options
+from stream_scorer.model import Model
+from stream_scorer.records import DLQ_HEADROOM_BYTES
+
+ANSWER_TIMEOUT_S = 10.0
+# The coordinator of groups is being made or moved: ask again.
+NOT_YET = {
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    good: bool
+    text: str  # what was found, or what is wrong and what to do
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="The findings as JSON.")
+@settings_options(*RUN_SETTINGS)
+def check(*, as_json: bool, settings: Settings) -> int:
+    """Look whether `run` would work: settings, model, broker, topics, rights.
+
+    \b
+    Example: SCORER_KAFKA_BOOTSTRAP_SERVERS=broker:9092 stream-scorer check
+
+    Nothing is changed and the group is not joined. Exits 0 only if all is good.
+    """
+    findings = list(look(settings))
+    if as_json:
+        rows = [{"what": f.what, "good": f.good, "text": f.text} for f in findings]
+        click.echo(json.dumps({"settings": settings.shown(), "findings": rows}, indent=2))
+    else:
+        table = Table(box=None, show_header=False)
+        for name, value in settings.shown().items():
+            table.add_row("  ", name, str(value))
+        for finding in findings:
+            mark = Text("ok", "green") if finding.good else Text("NO", "bold red")
+            table.add_row(mark, finding.what, finding.text)
+        Console().print(table)
+    wrong = sum(not finding.good for finding in findings)
+    if not as_json:
+        click.echo(f"To mend: {wrong}" if wrong else "All good. Next: stream-scorer run")
+    return 1 if wrong else 0
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found, in the order in which it matters."""
+    yield attempt("model", lambda: describe_model(settings))
+    yield attempt("Kafka settings", lambda: try_clients(settings))
+    try:
+        metadata = clients.describe_cluster(settings)
+    except ScorerError as exc:
+        yield Finding("broker", good=False, text=str(exc))
+        return
+    brokers = len(metadata.brokers)
+    yield Finding("broker", good=True, text=f"{clients.bootstrap(settings)}, {brokers} brokers")
+    outputs = [settings.alerts_topic, settings.dead_letters_topic]
+    outputs += [settings.scores_topic] if settings.scores_topic else []
+    there = []
+    for name in [settings.transactions_topic, *outputs]:
+        finding = attempt(f"topic {name}", partial(describe, metadata, name, settings))
+        yield finding
+        there += [name] if finding.good else []
+    admin = clients.admin(settings)
+    yield attempt("largest record", lambda: compare_sizes(admin, settings, there))
+    wanted = {settings.transactions_topic: AclOperation.READ} | dict.fromkeys(
+        outputs, AclOperation.WRITE
+    )
+    for name in there:
+        yield attempt(f"right on {name}", partial(topic_right, admin, name, wanted[name]))
+    yield attempt("right on the group", lambda: group_right(admin, settings.group_id))
+
+
+def attempt(what: str, step: Callable[[], str]) -> Finding:
+    """Turn a step's result, or its error, into a finding."""
+    try:
+        return Finding(what, good=True, text=step())
+    except ScorerError as exc:
+        return Finding(what, good=False, text=str(exc))
+    except KafkaException as exc:
+        error = exc.args[0]
+        return Finding(what, good=False, text=f"{error.name()}: {error.str()}")
+
+
+def try_clients(settings: Settings) -> str:
+    """Make the clients that `run` makes; they need no broker for that."""
+    clients.consumer(settings).close()
+    clients.producer(settings)
+    return "taken by librdkafka"
+
+
+def describe_model(settings: Settings) -> str:
+    """Load the model, which checks it; say what it is and what events must hold."""
+    model = Model.load(settings.model, sha256=settings.model_sha256)
+    names = ", ".join(model.feature_names)
+    return f"{model.name} {model.version} ({model.sha256[:12]}), golden rows hold; events: {names}"
+
+
+def describe(metadata: ClusterMetadata, name: str, settings: Settings) -> str:
+    """Say how many partitions a topic has; raise if it is not there."""
+    count = clients.count_partitions(metadata, name, settings)
+    copies = {len(each.replicas) for each in metadata.topics[name].partitions.values()}
+    return f"{count} partitions, {min(copies)} copies"
+
+
+def compare_sizes(admin: AdminClient, settings: Settings, there: list[str]) -> str:
+    """Check that the dead letters take the largest record that the transactions may hold."""
+    pair = [settings.transactions_topic, settings.dead_letters_topic]
+    if not set(pair) <= set(there):
+        raise ScorerError("not known: a topic is missing")
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in pair]
+    answers = admin.describe_configs(asked, request_timeout=ANSWER_TIMEOUT_S)
+    largest = {r.name: int(f.result()["max.message.bytes"].value) for r, f in answers.items()}
+    into, out = largest[pair[0]], largest[pair[1]]
+    if out < into + DLQ_HEADROOM_BYTES:
+        raise ScorerError(
+            f"max.message.bytes of {pair[1]} is {out}: want {into + DLQ_HEADROOM_BYTES}, as "
+            f"{pair[0]} takes {into} and a dead letter carries headers beside the record"
+        )
+    return f"{into} bytes in, {out} in dead letters"
+
+
+def topic_right(admin: AdminClient, name: str, wanted: AclOperation) -> str:
+    """Check one right on one topic."""
+    asked = TopicCollection([name])
+    answer = admin.describe_topics(
+        asked, include_authorized_operations=True, request_timeout=ANSWER_TIMEOUT_S
+    )
+    return has(answer[name].result().authorized_operations, wanted)
+
+
+def group_right(admin: AdminClient, group: str) -> str:
+    """Check that the group may be read; a new broker takes seconds to be ready for groups."""
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    while True:
+        answer = admin.describe_consumer_groups(
+            [group], include_authorized_operations=True, request_timeout=ANSWER_TIMEOUT_S
+        )
+        try:
+            return has(answer[group].result().authorized_operations, AclOperation.READ)
+        except KafkaException as exc:
+            if exc.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return f"{group} is new"
+            if exc.args[0].code() not in NOT_YET or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def has(operations: Any, wanted: AclOperation) -> str:  # noqa: ANN401 - a list, or None
+    """Return a word for a right that is there; raise ScorerError if it is not."""
+    if operations is None or wanted in operations:
+        return wanted.name
+    raise ScorerError(f"{wanted.name} is not granted")

@@ -1,0 +1,74 @@
+"""The command line: finds the command, prints an error as one line, sets the exit code."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from stream_scorer import __version__
+from stream_scorer.errors import ScorerError
+
+# Imported when used: `alerts` should not wait for onnxruntime, nor `run` for TensorFlow.
+COMMANDS = {
+    "run": "stream_scorer.run:run",
+    "demo": "stream_scorer.demo:demo",
+    "replay": "producer.cli:replay",
+    "score": "stream_scorer.offline:score",
+    "check": "stream_scorer.check:check",
+    "alerts": "stream_scorer.alerts:alerts",
+    "model": "models.cli:model",
+    "kafka": "stream_scorer.kafka_command:kafka",
+}
+
+
+class Commands(click.Group):
+    """A group whose commands live in modules of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Return the names in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"max_content_width": 100, "show_default": True})
+@click.version_option(__version__)
+def cli() -> None:
+    """Score a Kafka topic of transactions with an ONNX model and alert on fraud; lose nothing.
+
+    \b
+    stream-scorer demo                       see it work, with a Kafka of its own
+    stream-scorer kafka                      a Kafka for trying things, in the foreground
+    stream-scorer run                        score; settings are SCORER_... variables
+    stream-scorer replay transactions.csv    feed a file in
+    stream-scorer alerts --follow            watch
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; a ScorerError is one line on standard error and exit code 1."""
+    try:
+        code = cli.main(arguments, prog_name="stream-scorer", standalone_mode=False)
+    except ScorerError as exc:
+        click.echo(f"stream-scorer: {exc}", err=True)
+        sys.exit(1)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away: `... | head`
+        sys.stderr.close()
+        sys.exit(141)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Kafka clients made of the settings, and Kafka's errors in a person's words."""
+
+import difflib
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, ClusterMetadata
+
+from stream_scorer import __version__
+from stream_scorer.config import Settings, variable
+from stream_scorer.errors import BadInput, KafkaTrouble
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Seconds. A wrong address, password or topic must be known within 15 s of the start.
+CONNECT_TIMEOUT_S = 8.0
+SAME_ERROR_S = 10.0
+COMMON: Mapping[str, str] = {
+    "bootstrap.servers": "127.0.0.1:9092",
+    "client.id": f"stream-scorer-{__version__}-{socket.gethostname()}-{os.getpid()}",
+    "log_level": "2",  # what it has to say comes through the error callback
+}
+CONSUMER: Mapping[str, str] = {
+    "enable.auto.commit": "false",  # we commit what is done, not what was handed over
+    "enable.auto.offset.store": "false",
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",
+    "check.crcs": "true",
+    "allow.auto.create.topics": "false",
+    "fetch.queue.backoff.ms": "10",  # 1000 starves a loop of more than 100,000 rows/s
+    "queued.max.messages.kbytes": "16384",  # bounds memory; the default is 64 MB
+    "fetch.max.bytes": "8388608",
+    "max.poll.interval.ms": "120000",
+    "session.timeout.ms": "15000",
+    "statistics.interval.ms": "0",
+}
+PRODUCER: Mapping[str, str] = {
+    "enable.idempotence": "true",
+    "acks": "all",
+    "linger.ms": "0",  # alerts leave at once
+    "compression.type": "lz4",
+    "queue.buffering.max.kbytes": "65536",
+    "delivery.timeout.ms": "120000",
+    "message.max.bytes": "10000000",  # the topic's own limit decides
+}
+# Those that people write most, to name the nearest one; librdkafka has 150 more.
+KNOWN_KEYS = (
+    *COMMON,
+    *CONSUMER,
+    *PRODUCER,
+    "debug",
+    "group.instance.id",
+    "group.protocol",
+    "heartbeat.interval.ms",
+    "message.timeout.ms",
+    "partition.assignment.strategy",
+    "sasl.mechanism",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.method",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.key.password",
+)
+NO_OVERRIDES: Mapping[str, Any] = {}
+# The broker sets these for the consumer protocol (KIP-848) and refuses a client that does.
+CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy")
+
+
+def consumer_config(settings: Settings) -> dict[str, Any]:
+    """Return the consumer's librdkafka configuration."""
+    both, consumer, _ = settings.sides
+    defaults = {**COMMON, **CONSUMER}
+    if {**both, **consumer}.get("group.protocol") == "consumer":
+        defaults = {key: value for key, value in defaults.items() if key not in CLASSIC_ONLY}
+    return {**defaults, "group.id": settings.group_id, **both, **consumer}
+
+
+def producer_config(settings: Settings) -> dict[str, Any]:
+    """Return the producer's librdkafka configuration."""
+    both, _, producer = settings.sides
+    return {**COMMON, **PRODUCER, **both, **producer}
+
+
+def producer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) -> Producer:
+    """Return a producer; `overrides` are librdkafka keys that a person cannot change."""
+    return build(
+        Producer, settings, {**producer_config(settings), "error_cb": log_error, **overrides}
+    )
+
+
+def consumer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) -> Consumer:
+    """Return a consumer; `overrides` are librdkafka keys that a person cannot change."""
+    return build(
+        Consumer, settings, {**consumer_config(settings), "error_cb": log_error, **overrides}
+    )
+
+
+def admin(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) -> AdminClient:
+    """Return an admin client; `overrides` are librdkafka keys that a person cannot change."""
+    both, _, _ = settings.sides
+    return build(AdminClient, settings, {**COMMON, **both, "error_cb": log_error, **overrides})
+
+
+def build(client: Callable[[dict[str, Any]], T], settings: Settings, config: dict[str, Any]) -> T:
+    """Make a client; raise BadInput that names the setting librdkafka refuses."""
+    try:
+        return client(config)
+    except KafkaException as exc:
+        text = exc.args[0].str() if exc.args else str(exc)
+        found = re.search(r'property:? ["`]([a-z0-9._]+)', text)
+        if found is None:
+            raise BadInput(f"librdkafka says: {text}") from None
+        key = found[1]
+        given = [k for k in settings.kafka if k.removeprefix("consumer.").endswith(key)]
+        near = difflib.get_close_matches(key, KNOWN_KEYS, n=1, cutoff=0.6)
+        hint = f"; did you mean {variable(near[0])}?" if near and "No such" in text else ""
+        raise BadInput(f"{variable((given or [key])[0])}: librdkafka says: {text}{hint}") from None
+
+
+class ErrorLog:
+    """Logs what librdkafka reports from its own threads; never raises.
+
+    A broker that is away is reported ten times a second: each kind is logged once in a while.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        """Log the error unless one of its kind was logged lately."""
+        now = self._clock()
+        if now - self._logged.get(error.code(), -SAME_ERROR_S) >= SAME_ERROR_S:
+            self._logged[error.code()] = now
+            logger.warning("Kafka: %s", error.str())
+
+
+log_error = ErrorLog()
+
+
+def require_topics(
+    settings: Settings, names: Iterable[str], *, timeout_s: float = CONNECT_TIMEOUT_S
+) -> dict[str, int]:
+    """Return the number of partitions of each topic; raise KafkaTrouble if one is not to be had."""
+    metadata = describe_cluster(settings, timeout_s=timeout_s)
+    return {name: count_partitions(metadata, name, settings) for name in names}
+
+
+def count_partitions(metadata: ClusterMetadata, name: str, settings: Settings) -> int:
+    """Return a topic's number of partitions; raise KafkaTrouble if it is not there or not ours."""
+    topic = metadata.topics.get(name)
+    if topic is None or (topic.error and topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
+        raise KafkaTrouble(
+            f"topic {name!r} does not exist at {bootstrap(settings)}: create it "
+            f"(kafka-topics --create --topic {name} --partitions 6), or set another name"
+        )
+    if topic.error is not None:
+        raise KafkaTrouble(f"topic {name!r} at {bootstrap(settings)}: {topic.error.str()}")
+    return len(topic.partitions)
+
+
+def describe_cluster(
+    settings: Settings, *, timeout_s: float = CONNECT_TIMEOUT_S
+) -> ClusterMetadata:
+    """Return the cluster's metadata; raise KafkaTrouble with the cause if it does not answer."""
+    said: list[KafkaError] = []
+    client = admin(settings, {"error_cb": said.append, "log_level": "0"})
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return client.list_topics(timeout=max(0.1, min(1.0, left)))
+        except KafkaException as exc:
+            client.poll(0)
+            refused = [e for e in said if e.code() in REFUSALS]
+            if left <= 0 or refused:
+                cause = (refused or said or [exc.args[0]])[0]
+                raise KafkaTrouble(
+                    f"Kafka at {bootstrap(settings)} does not answer: {first_line(cause)}; see "
+                    "SCORER_KAFKA_BOOTSTRAP_SERVERS, and `stream-scorer kafka` for a local one"
+                ) from exc
+
+
+def bootstrap(settings: Settings) -> str:
+    """Return the address that is asked first."""
+    return settings.sides[0].get("bootstrap.servers", COMMON["bootstrap.servers"])
+
+
+def first_line(error: KafkaError) -> str:
+    """Return what librdkafka says of an error, in one line."""
+    return " ".join(error.str().split())[:300]
+
+
+# Answers that will not change by waiting.
+REFUSALS = {
+    KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own name
+    KafkaError._SSL,  # noqa: SLF001
+    KafkaError._RESOLVE,  # noqa: SLF001
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+}

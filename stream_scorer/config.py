@@ -1,0 +1,245 @@
+"""The settings: environment, then a TOML file, then flags; the later wins."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from stream_scorer.errors import BadInput
+
+PREFIX = "SCORER_"
+SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "fraud.onnx"
+SECRET = re.compile(r"passw|passphrase|secret|token|jaas|\.key$|oauthbearer\.config|\.pem$")
+NO_SECRET = (".file", ".location", ".url")  # they name a place
+# Keys of librdkafka that our way of writing them would miss.
+UNDERSCORED = {"log.level": "log_level"}
+ENDING_IN_FILE = (
+    "sasl.oauthbearer.assertion.file",
+    "sasl.oauthbearer.assertion.jwt.template.file",
+    "sasl.oauthbearer.assertion.private.key.file",
+)
+# The guarantee rests on these; another value would lose records without a word.
+OURS = {
+    "enable.auto.commit": {"false"},
+    "enable.auto.offset.store": {"false"},
+    "enable.idempotence": {"true"},
+    "acks": {"all", "-1"},
+    "request.required.acks": {"all", "-1"},
+    "isolation.level": {"read_committed"},
+}
+
+Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+OptionalTopic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,249}$")]
+
+
+class Settings(BaseModel):
+    """All that a person may set; README.md's table is held to this list by a test."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: Path = Field(SHIPPED_MODEL, description="The model bundle, an ONNX file.")
+    model_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = Field(
+        "", description="Refuse any model file but the one with this sha256."
+    )
+    threshold: float = Field(
+        0.8, ge=0, le=1, description="Alert if and only if the probability is at least this."
+    )
+    guarantee: Literal["at-least-once"] = Field(
+        "at-least-once", description="What a crash may do: repeat, never lose."
+    )
+    group_id: str = Field("stream-scorer", min_length=1, description="Kafka consumer group.")
+    transactions_topic: Topic = Field("transactions", description="Where transactions come from.")
+    alerts_topic: Topic = Field("fraud-alerts", description="Where alerts go.")
+    scores_topic: OptionalTopic = Field(
+        "", description="Where every score goes; empty: scores are not published."
+    )
+    dead_letters_topic: Topic = Field(
+        "transactions-dlq", description="Where records go that cannot be scored."
+    )
+    labels_topic: Topic = Field("fraud-labels", description="Where the truth goes (`replay`).")
+    format: Literal["json"] = Field("json", description="Wire format of the transactions.")
+    sinks: tuple[Literal["kafka", "log"], ...] = Field(
+        ("kafka",), description="Where outcomes go; `log` prints each alert as a line as well."
+    )
+    max_batch_rows: int = Field(512, ge=1, le=10_000, description="Records in one batch, at most.")
+    commit_interval_ms: int = Field(
+        100, ge=0, le=60_000, description="Longest time between commits under load."
+    )
+    http_host: str = Field("127.0.0.1", description="Address of the metrics and health server.")
+    http_port: int = Field(9108, ge=0, le=65_535, description="Its port; 0 takes any free one.")
+    kafka: dict[str, str] = Field(
+        {}, repr=False, description="librdkafka keys; `consumer.` or `producer.` before one side's."
+    )
+
+    @field_validator("sinks", mode="before")
+    @classmethod
+    def split(cls, value: object) -> object:
+        """Read `kafka,log` from the environment or a flag; a TOML file has a list."""
+        return value.split(",") if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def agree(self) -> Self:
+        """Refuse settings that contradict each other."""
+        if "kafka" not in self.sinks:
+            raise ValueError("SCORER_SINKS must hold kafka: no other sink keeps dead letters")
+        if len(set(self.sinks)) < len(self.sinks):
+            raise ValueError(f"SCORER_SINKS is {','.join(self.sinks)}: want each sink once")
+        for key, value in self.kafka.items():
+            name = key.removeprefix("consumer.").removeprefix("producer.")
+            if value.lower() not in OURS.get(name, {value.lower()}):
+                want = " or ".join(sorted(OURS[name]))
+                raise ValueError(f"{variable(key)} is {value!r}: want {want}, or records are lost")
+            if name == "group.id":
+                raise ValueError(f"{variable(key)} is not taken: use SCORER_GROUP_ID")
+        topics = [self.transactions_topic, self.alerts_topic, self.dead_letters_topic]
+        topics += [self.labels_topic, *filter(None, [self.scores_topic])]
+        if len(set(topics)) < len(topics):
+            raise ValueError(f"want different topics for each purpose, not {', '.join(topics)}")
+        return self
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        environ: Mapping[str, str],
+        toml: Path | None = None,
+        flags: Mapping[str, object] | None = None,
+    ) -> Self:
+        """Merge the three sources; raise BadInput with one line for each thing that is wrong."""
+        from_environ = read_environ(environ, known=cls.model_fields)
+        from_toml = read_toml(toml, known=cls.model_fields) if toml else {}
+        merged: dict[str, Any] = {**from_environ, **from_toml, **(flags or {})}
+        sources = (from_environ, from_toml, flags or {})
+        merged["kafka"] = {k: v for source in sources for k, v in kafka_keys(source).items()}
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as exc:
+            raise BadInput("; ".join(explain(error) for error in exc.errors())) from None
+
+    @property
+    def sides(self) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+        """The librdkafka keys for both sides, for the consumer only, for the producer only."""
+        both: dict[str, str] = {}
+        consumer: dict[str, str] = {}
+        producer: dict[str, str] = {}
+        for key, value in self.kafka.items():
+            if key.startswith("consumer."):
+                consumer[key.removeprefix("consumer.")] = value
+            elif key.startswith("producer."):
+                producer[key.removeprefix("producer.")] = value
+            else:
+                both[key] = value
+        return both, consumer, producer
+
+    def shown(self) -> dict[str, object]:
+        """Return the settings for a person's eyes: secrets are masked."""
+        shown: dict[str, object] = self.model_dump(mode="json", exclude={"kafka"})
+        for key, value in sorted(self.kafka.items()):
+            shown[f"kafka.{key}"] = "***" if is_secret(key) else value
+        return shown
+
+
+def is_secret(key: str) -> bool:
+    """Tell whether a librdkafka key's value must not be shown."""
+    return bool(SECRET.search(key)) and not key.endswith(NO_SECRET)
+
+
+def variable(key: str) -> str:
+    """Return the environment variable of a librdkafka key."""
+    return f"{PREFIX}KAFKA_{key.replace('.', '_').upper()}"
+
+
+def kafka_key(name: str) -> str:
+    """Return the librdkafka key of what follows `SCORER_KAFKA_`, in small letters."""
+    key = name.replace("_", ".")
+    return UNDERSCORED.get(key, key)
+
+
+def read_environ(environ: Mapping[str, str], known: Mapping[str, object]) -> dict[str, Any]:
+    """Return the settings among `environ`; a `SCORER_` name that is none is an error."""
+    found: dict[str, Any] = {}
+    for full, text in environ.items():
+        if not full.startswith(PREFIX):
+            continue
+        name, value = full.removeprefix(PREFIX).lower(), text
+        if name.endswith("_file") and not name.replace("_", ".").endswith(ENDING_IN_FILE):
+            name, value = name.removesuffix("_file"), read_secret(full, Path(text))
+            if f"{PREFIX}{name.upper()}" in environ:
+                raise BadInput(f"{full} and {PREFIX}{name.upper()} are both set: want one")
+        if name.startswith("kafka_"):
+            found.setdefault("kafka", {})[kafka_key(name.removeprefix("kafka_"))] = value
+        elif name == "kafka":
+            raise BadInput("SCORER_KAFKA is not a setting: want SCORER_KAFKA_<KEY>")
+        elif name in known:
+            found[name] = value
+        else:
+            raise BadInput(unknown(full, [PREFIX + each.upper() for each in known]))
+    return found
+
+
+def read_secret(full: str, path: Path) -> str:
+    """Return the text of a file named by a `..._FILE` variable, without its last newline."""
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as exc:
+        raise BadInput(f"{full} names {str(path)!r}: {exc.strerror}") from exc
+    except UnicodeDecodeError:
+        raise BadInput(f"{full} names {str(path)!r}: want a file of UTF-8 text") from None
+
+
+def read_toml(path: Path, known: Mapping[str, object]) -> dict[str, Any]:
+    """Return the settings in a TOML file; an unknown name is an error."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise BadInput(f"--config names {str(path)!r}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise BadInput(f"{path} is not TOML: {exc}") from exc
+    for name in found:
+        if name not in known:
+            raise BadInput(f"{path}: {unknown(name, list(known))}")
+    return found
+
+
+def kafka_keys(source: Mapping[str, Any]) -> dict[str, str]:
+    """Return a source's librdkafka keys, flat: TOML reads `a.b = 1` as a table in a table."""
+    flat: dict[str, str] = {}
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        else:
+            flat[prefix] = str(value).lower() if isinstance(value, bool) else str(value)
+
+    walk("", source.get("kafka", {}))
+    return flat
+
+
+def unknown(name: str, known: list[str]) -> str:
+    """Say that `name` is no setting, and which known one is nearest."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    return f"{name} is not a setting; did you mean {near[0]}?"
+
+
+def explain(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    """Return one line for one of pydantic's errors: the setting, the value, what was wanted."""
+    if not error["loc"]:  # settings that contradict each other
+        return str(error["ctx"]["error"])
+    name = PREFIX + "_".join(str(part) for part in error["loc"] if isinstance(part, str)).upper()
+    want = error["msg"][:1].lower() + error["msg"][1:]
+    if error["loc"][0] == "guarantee" and error["input"] == "exactly-once":
+        want = "only 'at-least-once' exists so far"
+    return f"{name} is {error['input']!r}: {want.removeprefix('input ')}"

@@ -1,0 +1,74 @@
+"""Why a row alerted: which features, set to a typical value, would lower its log-odds most."""
+
+from typing import TypedDict
+
+import numpy as np
+
+from stream_scorer.model import Model
+from stream_scorer.records import Matrix, Vector
+
+# The top three agree with 1000-permutation Shapley values on 0.93 of the places (see fraud.md).
+REASONS = 3
+# Bytes. A row is copied once for each feature: 7 kB at 30 features, 720 kB at 300.
+LARGEST_COPIES_BYTES = 4_000_000
+
+
+class Reason(TypedDict):
+    """One feature's part in an alert; the parts do not add up to the score."""
+
+    feature: str
+    value: float
+    baseline: float
+    effect: float  # log-odds by which the typical value would lower the score
+    text: str
+
+
+def explain(
+    model: Model, rows: Matrix, logit: Vector, *, largest_bytes: int = LARGEST_COPIES_BYTES
+) -> list[list[Reason]]:
+    """Return at most three reasons, the strongest first, for each raw row (rows, features).
+
+    Occlusion: for each feature a copy of the row is scored with that feature at its baseline.
+    `logit` is float32 (rows,). A row's reasons do not depend on the rows beside it; so many rows
+    are done at once as have copies of `largest_bytes`.
+    """
+    at_once = max(1, largest_bytes // (8 * rows.shape[1] ** 2))
+    found: list[list[Reason]] = []
+    for start in range(0, len(rows), at_once):
+        part = slice(start, start + at_once)
+        effects = occlude(model, rows[part], logit[part])
+        found += [
+            strongest(model, row, effect) for row, effect in zip(rows[part], effects, strict=True)
+        ]
+    return found
+
+
+def occlude(model: Model, rows: Matrix, logit: Vector) -> Vector:
+    """Return by how much each feature's baseline lowers the logit, float32 (rows, features)."""
+    count, width = rows.shape
+    copies = np.repeat(rows, width, axis=0).reshape(count, width, width)
+    each = np.arange(width)
+    copies[:, each, each] = model.baseline
+    without, _ = model.score(copies.reshape(-1, width))
+    effect: Vector = logit[:, np.newaxis] - without.reshape(count, width)
+    return np.where(np.isfinite(effect), effect, np.float32(0))
+
+
+def strongest(model: Model, row: Matrix, effect: Vector) -> list[Reason]:
+    """Return the features that raised one row's logit most; row and effect are (features,)."""
+    return [
+        describe(model.feature_names[i], row.item(i), model.baseline.item(i), effect.item(i))
+        for i in np.argsort(-effect, kind="stable")[:REASONS].tolist()
+        if effect[i] > 0
+    ]
+
+
+def describe(feature: str, value: float, baseline: float, effect: float) -> Reason:
+    """Return one feature's part as numbers and as words."""
+    return Reason(
+        feature=feature,
+        value=value,
+        baseline=baseline,
+        effect=round(effect, 3),
+        text=f"with a typical {feature} the log-odds would be {effect:.1f} lower",
+    )

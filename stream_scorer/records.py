@@ -1,0 +1,78 @@
+"""The nouns: what comes in, what comes out, and where to go on."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Bytes that the `dlq.` headers may need beyond the record itself; about 800 are usual.
+DLQ_HEADROOM_BYTES = 4096
+
+Headers = list[tuple[str, bytes | None]]
+Partition = tuple[str, int]  # topic, partition number
+# Told "assigned", "revoked" or "lost", and of which partitions.
+Rebalanced = Callable[[str, Collection[Partition]], None]
+NextOffsets = Mapping[Partition, int]  # the first offset that is not yet done
+Matrix = NDArray[np.float64]  # (rows, features)
+Vector = NDArray[np.float32]  # (rows,)
+
+
+class Record(Protocol):
+    """A record as Kafka's client gives it (`confluent_kafka.Message`); nothing is copied."""
+
+    def topic(self) -> str | None: ...
+    def partition(self) -> int | None: ...
+    def offset(self) -> int | None: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def headers(self) -> Any: ...  # noqa: ANN401 - Headers or None; the client's type says more
+    def timestamp(self) -> tuple[int, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Why one record of a batch cannot be scored; `code` is stable, route on it."""
+
+    code: str  # DECODE, TOMBSTONE, MISSING, TYPE, NONFINITE, RANGE, LIMIT, HEADERS
+    reason: str  # one line, at most 256 bytes; never the payload
+    stage: str = "decode"  # decode, feature or score
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A transaction whose probability reached the threshold."""
+
+    record: Record
+    key: bytes  # the transaction id
+    value: bytes  # JSON; holds no clock, so a repeat has the same bytes
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that cannot be scored, and why."""
+
+    record: Record
+    headers: Headers | None  # read once: see scorer.read_headers
+    reject: Reject
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One record's score, for those who want all of them."""
+
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that one batch leads to; safe to commit once its parts are acknowledged."""
+
+    alerts: Sequence[Alert]
+    dead_letters: Sequence[DeadLetter]
+    scores: Sequence[Score]  # empty unless asked for
+    probability: Vector  # (rows scored,)
+    next_offsets: NextOffsets

@@ -1,0 +1,178 @@
+"""Records -> Outcome: what one batch leads to, without I/O, clock or metrics."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from stream_scorer import decision, reasons
+from stream_scorer.codecs import Decoder
+from stream_scorer.model import Model
+from stream_scorer.records import (
+    Alert,
+    DeadLetter,
+    Matrix,
+    NextOffsets,
+    Outcome,
+    Record,
+    Reject,
+    Score,
+    Vector,
+)
+from stream_scorer.screening import find_nonfinite, read_headers
+
+ALERT_SCHEMA = 1
+SCORE_SCHEMA = 1
+LONGEST_ID = 256  # characters
+Timed = Callable[[str], AbstractContextManager[object]]
+encode = msgspec.json.encode
+
+
+def untimed(_: str) -> AbstractContextManager[object]:
+    """Stand for a timer where nobody looks at the clock."""
+    return contextlib.nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """All that is fixed while a process lives; calling it with a batch changes nothing."""
+
+    model: Model
+    decoder: Decoder
+    threshold: float
+    cluster_id: str  # of the source's cluster: makes alert ids unique across clusters
+    every_score: bool = False  # also give a Score for each record
+
+    def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
+        """Score one batch; a bad record becomes a dead letter and changes nothing for the others.
+
+        `timed` is called with "decode", "score" and "reasons" around those stages.
+        """
+        with timed("decode"):
+            headers, rejects = read_headers(records)
+            matrix, kept, undecoded = self.decoder([*map(type(records[0]).value, records)])
+            rejects = {**undecoded, **rejects}
+            rejects |= find_nonfinite(matrix, kept, self.model.feature_names)
+            matrix, kept = keep(matrix, kept, rejects)
+        with timed("score"):
+            logit, probability = self.model.score(matrix)
+            finite = np.isfinite(probability) & np.isfinite(logit)
+            if not finite.all():
+                for i in np.flatnonzero(~finite).tolist():
+                    rejects[kept[i]] = Reject("NONFINITE", "the score is not finite", "score")
+                kept = [kept[i] for i in np.flatnonzero(finite).tolist()]
+                matrix, logit, probability = matrix[finite], logit[finite], probability[finite]
+            rows = decision.alerts(probability, self.threshold)
+        with timed("reasons"):
+            alerts = []
+            if len(rows):
+                why = reasons.explain(self.model, matrix[rows], logit[rows])
+                alerts = [
+                    self._alert(
+                        records[kept[i]], matrix[i], logit.item(i), probability.item(i), each
+                    )
+                    for i, each in zip(rows.tolist(), why, strict=True)
+                ]
+        return Outcome(
+            alerts=alerts,
+            dead_letters=[
+                DeadLetter(records[i], headers.get(i), rejects[i]) for i in sorted(rejects)
+            ],
+            scores=self._scores(records, kept, logit, probability) if self.every_score else (),
+            probability=probability,
+            next_offsets=next_offsets(records),
+        )
+
+    def _alert(
+        self,
+        record: Record,
+        row: Matrix,
+        logit: float,
+        probability: float,
+        why: list[reasons.Reason],
+    ) -> Alert:
+        """Build the alert of one row (features,); the same record and model give the same bytes."""
+        model = self.model
+        transaction_id = self._transaction_id(record)
+        topic, partition, offset = record.topic(), record.partition(), record.offset()
+        identity = f"{self.cluster_id}\n{topic}\n{partition}\n{offset}\n{model.sha256}"
+        value = {
+            "schema_version": ALERT_SCHEMA,
+            "alert_id": hashlib.sha256(identity.encode()).hexdigest()[:32],
+            "transaction_id": transaction_id,
+            "decision": "alert",
+            "probability": probability,
+            "logit": logit,
+            "threshold": self.threshold,
+            "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+            "reasons": why,
+            "source": {
+                "topic": topic,
+                "partition": partition,
+                "offset": offset,
+                "timestamp_ms": record.timestamp()[1],
+            },
+            "features": dict(zip(model.feature_names, row.tolist(), strict=True)),
+        }
+        return Alert(record, transaction_id.encode(), encode(value), probability)
+
+    def _scores(
+        self, records: Sequence[Record], kept: Sequence[int], logit: Vector, probability: Vector
+    ) -> Sequence[Score]:
+        """Build a Score for each row: records[kept[i]] has logit[i] and probability[i]."""
+        model = {"version": self.model.version, "sha256": self.model.sha256}
+        scores = []
+        for i, p, z in zip(kept, probability.tolist(), logit.tolist(), strict=True):
+            record = records[i]
+            transaction_id = self._transaction_id(record)
+            value = {
+                "schema_version": SCORE_SCHEMA,
+                "transaction_id": transaction_id,
+                "probability": p,
+                "logit": z,
+                "model": model,
+                "source": {
+                    "topic": record.topic(),
+                    "partition": record.partition(),
+                    "offset": record.offset(),
+                    "timestamp_ms": record.timestamp()[1],
+                },
+            }
+            scores.append(Score(transaction_id.encode(), encode(value)))
+        return scores
+
+    def _transaction_id(self, record: Record) -> str:
+        """Return the event's id, else the Kafka key, else where the record stands.
+
+        What is longer than LONGEST_ID is no id: as key and in the value it could outgrow the topic.
+        """
+        found = self.decoder.transaction_id(record.value())  # type: ignore[arg-type]
+        if found is not None and len(found) <= LONGEST_ID:
+            return found
+        key = record.key()
+        if key and len(key) <= LONGEST_ID:
+            with contextlib.suppress(UnicodeDecodeError):  # binary: not fit to be read as an id
+                return key.decode()
+        return f"{record.topic()}/{record.partition()}/{record.offset()}"
+
+
+def keep(matrix: Matrix, kept: list[int], rejects: dict[int, Reject]) -> tuple[Matrix, list[int]]:
+    """Return the rows, and their records, that nothing speaks against."""
+    if not rejects:
+        return matrix, kept
+    good = [i for i, record in enumerate(kept) if record not in rejects]
+    if len(good) == len(kept):
+        return matrix, kept
+    return matrix[good], [kept[i] for i in good]
+
+
+def next_offsets(records: Sequence[Record]) -> NextOffsets:
+    """Return, for each partition in the batch, the offset after its last record."""
+    kind = type(records[0])  # by `map` over its methods: half the time of calls on each record
+    places = zip(map(kind.topic, records), map(kind.partition, records), strict=True)
+    last = dict(zip(places, map(kind.offset, records), strict=True))
+    return {place: offset + 1 for place, offset in last.items()}  # type: ignore[misc,operator]

@@ -1,0 +1,154 @@
+"""The loop: poll, score, write; and, when it is safe, commit."""
+
+import logging
+import threading
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream_scorer.errors import KafkaTrouble
+from stream_scorer.health import Health
+from stream_scorer.metrics import Metrics
+from stream_scorer.records import NextOffsets, Partition, Rebalanced, Record
+from stream_scorer.scorer import Scorer
+from stream_scorer.sinks import Sink
+
+logger = logging.getLogger(__name__)
+
+# Seconds. How long an idle loop waits for a record before it looks at its flags.
+IDLE_S = 0.1
+# Seconds. Lag is for people and autoscalers; asking takes locks in the client.
+LAG_INTERVAL_S = 1.0
+# Seconds. How long a last commit may be tried while the group is on the move.
+LAST_COMMIT_TIMEOUT_S = 10.0
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    def subscribe(self, on_rebalance: Rebalanced) -> None: ...
+    def poll(self, limit: int, timeout_s: float) -> Sequence[Record]: ...
+    def commit(self, offsets: NextOffsets) -> bool: ...
+    def lag(self) -> Mapping[Partition, int]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How large a batch may be and how long a commit may wait."""
+
+    max_batch_rows: int = 512
+    commit_interval_s: float = 0.1
+
+
+class Service:
+    """One consumer of a group at work; `turn` is one step, `run` is all of them."""
+
+    def __init__(  # noqa: PLR0913 - the rooms that meet here
+        self,
+        *,
+        source: Source,
+        scorer: Scorer,
+        sinks: Sequence[Sink],
+        metrics: Metrics,
+        health: Health,
+        pace: Pace,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the parts; nothing happens yet."""
+        self._source = source
+        self._scorer = scorer
+        self._sinks = sinks
+        self._metrics = metrics
+        self._health = health
+        self._pace = pace
+        self._clock = clock
+        self._stop = threading.Event()
+        self._owned: set[Partition] = set()
+        self._done: dict[Partition, int] = {}  # next offsets: written, not yet committed
+        self._committed_at = self._lag_at = clock()
+        self._rejected: Tally[str] = Tally()  # by code, since the last commit
+
+    def stop(self) -> None:
+        """Ask the loop to end after this turn; a signal handler may call it."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Join the group, turn until stopped, commit what is done, leave the group.
+
+        If a turn raises, nothing is committed and the group is not left politely: the caller ends
+        the process, and the next one goes on from the last commit.
+        """
+        self._source.subscribe(self.rebalanced)
+        while not self._stop.is_set():
+            self.turn()
+        deadline = self._clock() + LAST_COMMIT_TIMEOUT_S
+        while not self.commit():
+            if self._clock() > deadline:
+                raise KafkaTrouble(
+                    f"the last commit was not possible for {LAST_COMMIT_TIMEOUT_S:.0f} s: "
+                    "the records since the one before will be scored again"
+                )
+            self._source.poll(1, IDLE_S)
+        self._source.close()
+
+    def turn(self) -> None:
+        """Poll and score one batch, write it at once, commit if it is time."""
+        records = self._source.poll(self._pace.max_batch_rows, self._patience_s())
+        now = self._clock()
+        self._health.beat(now, partitions=len(self._owned))
+        if records:
+            outcome = self._scorer(records, timed=self._metrics.timed)
+            with self._metrics.timed("publish"):
+                for sink in self._sinks:
+                    sink.write(outcome)
+            self._done.update(outcome.next_offsets)
+            self._metrics.batch_done(len(records), outcome)
+            self._rejected.update(letter.reject.code for letter in outcome.dead_letters)
+        if not records or now - self._committed_at >= self._pace.commit_interval_s:
+            self.commit()
+        if now - self._lag_at >= LAG_INTERVAL_S:
+            self._lag_at = now
+            self._metrics.set_lag(self._source.lag())
+
+    def commit(self) -> bool:
+        """Commit what is done, if anything is; tell whether nothing is left to commit."""
+        self._committed_at = self._clock()
+        if not self._done:
+            return True
+        with self._metrics.timed("commit"):
+            for sink in self._sinks:
+                sink.flush()  # 1. raises unless all that was written is acknowledged
+            committed = self._source.commit(
+                self._done
+            )  # 2. last: a crash above repeats, never loses
+        if committed:
+            self._done.clear()
+            self._metrics.commits.inc()
+        if self._rejected:
+            counts = ", ".join(f"{n} {code}" for code, n in sorted(self._rejected.items()))
+            logger.warning("Dead-lettered since the last commit: %s", counts)
+            self._rejected.clear()
+        return committed
+
+    def rebalanced(self, kind: str, partitions: Collection[Partition]) -> None:
+        """Follow the group: "assigned"; "revoked" (still ours for a moment); "lost" (no more)."""
+        logger.info("Partitions %s: %s", kind, sorted(partitions))
+        self._metrics.rebalances.labels(kind).inc()
+        if kind == "assigned":
+            self._owned.update(partitions)
+            return
+        if kind == "revoked":
+            self.commit()
+        for partition in partitions:  # what was not committed, the next owner repeats
+            self._done.pop(partition, None)
+        self._owned.difference_update(partitions)
+
+    def _patience_s(self) -> float:
+        """Return how long a poll may wait: not beyond the moment when a commit is due."""
+        if not self._done:
+            return IDLE_S
+        due = self._committed_at + self._pace.commit_interval_s - self._clock()
+        return min(IDLE_S, max(0.0, due))

@@ -1,0 +1,29 @@
+"""Where outcomes go. To add a sink: one module with a class, one line in `SINKS`."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from stream_scorer.config import Settings
+from stream_scorer.metrics import Metrics
+from stream_scorer.records import Outcome
+from stream_scorer.sinks.kafka import KafkaSink
+from stream_scorer.sinks.log import LogSink
+
+
+class Sink(Protocol):
+    """Takes outcomes, and says when they are safe."""
+
+    def write(self, outcome: Outcome) -> None:
+        """Send an outcome on its way at once."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was written is safe; raise DeliveryError if it is not."""
+        ...
+
+
+# Made of the settings, the model's sha256 and the metrics.
+SINKS: dict[str, Callable[[Settings, str, Metrics], Sink]] = {
+    "kafka": KafkaSink.open,
+    "log": LogSink.open,
+}

@@ -1,0 +1,122 @@
+"""Kafka out: alerts, dead letters and, if asked for, scores; knows what is acknowledged."""
+
+import time
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stream_scorer import __version__, clients
+from stream_scorer.config import Settings
+from stream_scorer.errors import DeliveryError
+from stream_scorer.metrics import Metrics
+from stream_scorer.records import Outcome, Record
+from stream_scorer.sinks import dead_letters
+
+# Seconds. With a batch's own time well below max.poll.interval.ms (120 s), or the group evicts us.
+FLUSH_TIMEOUT_S = 30.0
+
+
+class KafkaSink:
+    """Writes to the topics of the settings with one idempotent producer."""
+
+    def __init__(
+        self, producer: Producer, settings: Settings, *, model_sha256: str, metrics: Metrics
+    ) -> None:
+        """Write with `producer`; the metrics get the latency of each acknowledged alert."""
+        self._producer = producer
+        self._settings = settings
+        self._model_sha256 = model_sha256
+        self._metrics = metrics
+        self._failed: str | None = None
+
+    @classmethod
+    def open(cls, settings: Settings, model_sha256: str, metrics: Metrics) -> "KafkaSink":
+        """Make a producer of the settings that knows the topics: the first alert need not wait."""
+        producer = clients.producer(settings)
+        for topic in (settings.alerts_topic, settings.dead_letters_topic, settings.scores_topic):
+            if topic:
+                producer.list_topics(topic, clients.CONNECT_TIMEOUT_S)
+        return cls(producer, settings, model_sha256=model_sha256, metrics=metrics)
+
+    def write(self, outcome: Outcome) -> None:
+        """Hand all parts of an outcome to the producer, which sends them at once."""
+        settings = self._settings
+        now_ms = int(time.time() * 1000)
+        for alert in outcome.alerts:
+            self._produce(
+                settings.alerts_topic,
+                alert.value,
+                key=alert.key,
+                on_delivery=partial(self._alert_acked, alert.record, now_ms),
+            )
+        for letter in outcome.dead_letters:
+            self._produce(
+                settings.dead_letters_topic,
+                letter.record.value(),
+                key=letter.record.key(),
+                headers=dead_letters.headers(
+                    letter,
+                    group=settings.group_id,
+                    app=f"stream-scorer/{__version__}",
+                    sha256=self._model_sha256,
+                    now_ms=now_ms,
+                ),
+                timestamp=dead_letters.timestamp(letter, now_ms=now_ms),
+                on_delivery=partial(self._acked, place(letter.record)),
+            )
+        for score in outcome.scores:
+            self._produce(
+                settings.scores_topic, score.value, key=score.key, on_delivery=self._score_acked
+            )
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        """Return when every record written is acknowledged; raise DeliveryError if one is not."""
+        waiting = self._producer.flush(FLUSH_TIMEOUT_S)
+        if self._failed is not None:
+            raise DeliveryError(self._failed)
+        if waiting:
+            raise DeliveryError(
+                f"{waiting} records are not acknowledged after {FLUSH_TIMEOUT_S:.0f} s"
+            )
+
+    def _produce(self, topic: str, value: bytes | None, **rest: Any) -> None:  # noqa: ANN401
+        """Hand over one record; a full queue is waited for, which holds the source back."""
+        deadline = time.monotonic() + FLUSH_TIMEOUT_S
+        while True:
+            try:
+                self._producer.produce(topic, value, **rest)
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise DeliveryError(
+                        f"the producer's queue is full since {FLUSH_TIMEOUT_S:.0f} s"
+                    ) from None
+                self._producer.poll(0.05)
+            except KafkaException as exc:
+                raise DeliveryError(f"topic {topic!r} cannot take a record: {exc}") from exc
+            else:
+                return
+
+    def _acked(self, what: str, error: KafkaError | None, message: Message) -> None:
+        """Note a failure for `flush`; a callback must not raise."""
+        if error is not None:
+            self._failed = f"{message.topic()} did not take {what}: {error.str()}"
+
+    def _score_acked(self, error: KafkaError | None, message: Message) -> None:
+        """Note a failure; which score it was is not kept, there are too many."""
+        self._acked("a score", error, message)
+
+    def _alert_acked(
+        self, record: Record, written_ms: int, error: KafkaError | None, message: Message
+    ) -> None:
+        """Note an alert's latency: from its event's timestamp to the broker's acknowledgement."""
+        self._acked(place(record), error, message)
+        latency = message.latency()
+        if error is None and latency is not None:
+            self._metrics.alert_acked((written_ms - record.timestamp()[1]) / 1000 + latency)
+
+
+def place(record: Record) -> str:
+    """Return where a record stands, for a person who has to find it."""
+    return f"the outcome of {record.topic()}[{record.partition()}]@{record.offset()}"

@@ -1,0 +1,171 @@
+"""Kafka in: hands out batches of owned partitions, commits what is done, tells of rebalances."""
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream_scorer.errors import KafkaTrouble, Unfit
+from stream_scorer.records import NextOffsets, Partition, Rebalanced
+
+logger = logging.getLogger(__name__)
+
+# The group is on the move or its coordinator is: what is done stays noted, the commit is tried
+# again. If the partitions are lost meanwhile, `on_lost` forgets it and their new owner repeats.
+TRY_AGAIN = {
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's own names
+    KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._WAIT_COORD,  # noqa: SLF001
+    KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001
+    KafkaError._STATE,  # noqa: SLF001
+}
+HARMLESS = {
+    KafkaError._PARTITION_EOF,  # noqa: SLF001
+    KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - a rebalance follows and says what we own
+}
+
+
+class KafkaSource:
+    """One consumer in a group.
+
+    librdkafka throws away the fetched batch if a callback raises, so ours do not: an error in one
+    is kept and raised by the next `poll`.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str) -> None:
+        """Read `topic` with `consumer`, once subscribed."""
+        self._consumer = consumer
+        self._topic = topic
+        self._on_rebalance: Rebalanced
+        self._owned: set[Partition] = set()
+        self._gone: set[Partition] = set()  # revoked or lost since the present poll began
+        self._failure: Unfit | None = None
+        self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
+
+    def subscribe(self, on_rebalance: Rebalanced) -> None:
+        """Join the group; `on_rebalance` gets "assigned", "revoked" or "lost" and the partitions.
+
+        On "revoked" the partitions are still ours: it is the last moment to commit them.
+        """
+        self._on_rebalance = on_rebalance
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=partial(self._told, "assigned"),
+            on_revoke=partial(self._told, "revoked"),
+            on_lost=partial(self._told, "lost"),
+        )
+
+    def poll(self, limit: int, timeout_s: float) -> Sequence[Message]:
+        """Return up to `limit` records, none if `timeout_s` passes without one.
+
+        The first is waited for; the rest is what has been fetched already. So at one record a
+        second no record waits for others, and under backlog batches are full.
+        (`consume(limit, timeout)` would wait the whole timeout for the last one.)
+        """
+        self._gone.clear()
+        first = self._consumer.poll(timeout_s)
+        batch = [] if first is None else [first]
+        if batch and limit > 1:
+            batch += self._consumer.consume(limit - 1, 0)
+        if self._failure is not None:
+            raise self._failure
+        if any(map(Message.error, batch)):
+            batch = [message for message in batch if not self._is_error(message)]
+        return self._without_gone(batch) if self._gone else batch
+
+    def commit(self, offsets: NextOffsets) -> bool:
+        """Commit; tell whether it is done (False: the group is on the move, try again later)."""
+        wanted = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        try:
+            committed = self._consumer.commit(offsets=wanted, asynchronous=False)
+        except KafkaException as exc:
+            errors = [exc.args[0]]
+        else:
+            errors = [each.error for each in committed or () if each.error is not None]
+        for error in errors:
+            if error.fatal() or error.code() not in TRY_AGAIN:
+                raise KafkaTrouble(f"the commit was refused: {error.str()}")
+        if errors:
+            logger.warning("Commit not done yet, trying again: %s", errors[0].str())
+        return not errors
+
+    def lag(self) -> dict[Partition, int]:
+        """Return, for each owned partition read from, how many records are still ahead."""
+        positions = self._consumer.position([TopicPartition(*p) for p in self._owned])
+        found: dict[Partition, int] = {}
+        for each in positions:
+            low_high = self._consumer.get_watermark_offsets(each, cached=True)
+            if low_high is not None and low_high[1] >= 0:
+                place = (each.topic, each.partition)
+                at = each.offset if each.offset >= 0 else self._start(each, low_high[0])
+                found[place] = max(0, low_high[1] - at)
+        return found
+
+    def _start(self, partition: TopicPartition, low: int) -> int:
+        """Return where a partition begins from which nothing was read yet; asked for once."""
+        place = (partition.topic, partition.partition)
+        if place not in self._starts:
+            try:
+                (answer,) = self._consumer.committed([partition], timeout=1)
+            except KafkaException:
+                return low  # not known now; asked for again
+            self._starts[place] = answer.offset if answer.offset >= 0 else low
+        return self._starts[place]
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _is_error(self, message: Message) -> bool:
+        """Tell an error event from a record; raise if it is one to stop for."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() in HARMLESS:
+            logger.warning("Kafka: %s", error.str())
+            return True
+        raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
+
+    def _without_gone(self, batch: Sequence[Message]) -> Sequence[Message]:
+        """Drop the records of partitions that went away while the batch was fetched.
+
+        One that went and came back within the call is read again from the first record dropped.
+        """
+        first_dropped: dict[Any, Any] = {}
+        rest = []
+        for message in batch:
+            partition = (message.topic(), message.partition())
+            if partition in self._gone:
+                first_dropped.setdefault(partition, message.offset())
+            else:
+                rest.append(message)
+        for (topic, number), offset in first_dropped.items():
+            if (topic, number) in self._owned:
+                self._consumer.seek(TopicPartition(topic, number, offset))
+        return rest
+
+    def _told(self, what: str, _: Consumer, partitions: list[TopicPartition]) -> None:
+        """Note a rebalance and pass it on; keep an error for the next `poll`."""
+        changed = {(each.topic, each.partition) for each in partitions}
+        try:
+            self._on_rebalance(what, changed)
+        except Unfit as exc:
+            self._failure = exc
+        self._starts.clear()
+        if what == "assigned":
+            self._owned |= changed
+        else:
+            self._owned -= changed
+            self._gone |= changed

@@ -1,0 +1,84 @@
+"""Makes small model bundles for tests: a linear model whose every score is known by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+NAMES = ("Time", "V1", "Amount")
+WEIGHTS = (0.0, 2.0, 0.01)
+BIAS = -3.0
+BASELINE = (0.0, 0.0, 20.0)
+GOLDEN = ((0.0, 0.0, 20.0), (10.0, 3.0, 0.0), (0.0, 2.2, 0.0), (5.0, -4.0, 900.0))
+
+
+def logit(rows: Any) -> NDArray[np.float32]:
+    """Return the linear model's logit, float32 (rows,)."""
+    matrix = np.asarray(rows, dtype=np.float64).astype(np.float32)
+    weighted: NDArray[np.float32] = matrix @ np.array(WEIGHTS, dtype=np.float32) + np.float32(BIAS)
+    return weighted
+
+
+def probability(rows: Any) -> NDArray[np.float64]:
+    """Return its probability, float64 (rows,)."""
+    return 1 / (1 + np.exp(-logit(rows).astype(np.float64)))
+
+
+def metadata(**changes: Any) -> dict[str, str]:
+    """Return the bundle's metadata; a change to None leaves the entry out."""
+    entries: dict[str, Any] = {
+        "bundle_schema": "1",
+        "name": "tiny",
+        "version": "7",
+        "feature_names": json.dumps(NAMES),
+        "baseline": json.dumps(BASELINE),
+        "golden": json.dumps(
+            {
+                "features": GOLDEN,
+                "logit": logit(GOLDEN).tolist(),
+                "probability": probability(GOLDEN).tolist(),
+            }
+        ),
+        **changes,
+    }
+    return {key: value for key, value in entries.items() if value is not None}
+
+
+def write_bundle(
+    path: Path,
+    entries: dict[str, str] | None = None,
+    *,
+    weights: tuple[float, ...] = WEIGHTS,
+    input_name: str = "features",
+    input_type: int = TensorProto.DOUBLE,
+) -> Path:
+    """Write a linear bundle; return its path."""
+    constants = [
+        numpy_helper.from_array(np.array(weights, dtype=np.float32).reshape(-1, 1), "weights"),
+        numpy_helper.from_array(np.array([BIAS], dtype=np.float32), "bias"),
+        numpy_helper.from_array(np.array([-1]), "flat"),
+    ]
+    nodes = [
+        helper.make_node("Cast", [input_name], ["narrow"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["narrow", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "bias"], ["column"]),
+        helper.make_node("Reshape", ["column", "flat"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(input_name, input_type, ["batch", len(weights)])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch"])
+            for name in ("logit", "probability")
+        ],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, metadata() if entries is None else entries)
+    path.write_bytes(model.SerializeToString())
+    return path

@@ -1,0 +1,1 @@
+"""The rules that only a real Kafka can show."""

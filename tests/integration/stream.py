@@ -1,0 +1,196 @@
+"""A scorer as a process of its own on fresh topics of a real Kafka, and eyes on what it does."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from stream_scorer.config import Settings
+from stream_scorer.topics import TopicReader
+
+WAIT_S = 90.0
+
+
+def wait_for(what: str, reached: Callable[[], bool], *, timeout_s: float = WAIT_S) -> None:
+    """Return when `reached` says so; fail by name if it never does."""
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {timeout_s:.0f} s")
+        time.sleep(0.05)
+
+
+@dataclass
+class Scorer:
+    """A running `stream-scorer run`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def wait_assigned(self, times: int = 1) -> None:
+        def assigned() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended with {self.process.returncode}: {self.text()}")
+            return self.text().count("Partitions assigned") >= times
+
+        wait_for("an assignment", assigned)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def metrics_url(self) -> str:
+        found = re.search(r"http://\S+/metrics", self.text())
+        assert found, self.text()
+        return found.group()
+
+
+@dataclass
+class Stream:
+    """Fresh topics, and the settings that name them."""
+
+    bootstrap: str
+    folder: Path
+    partitions: int = 4
+    environ: Mapping[str, str] = field(default_factory=dict)
+    scorers: list[Scorer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        name = uuid.uuid4().hex[:8]
+        self.settings = Settings.load(
+            environ={
+                "SCORER_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+                "SCORER_TRANSACTIONS_TOPIC": f"{name}-in",
+                "SCORER_ALERTS_TOPIC": f"{name}-alerts",
+                "SCORER_SCORES_TOPIC": f"{name}-scores",
+                "SCORER_DEAD_LETTERS_TOPIC": f"{name}-dlq",
+                "SCORER_GROUP_ID": name,
+            }
+        )
+        s = self.settings
+        topics = (s.transactions_topic, s.alerts_topic, s.scores_topic, s.dead_letters_topic)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        wide = {"max.message.bytes": "1052684"}  # a record of the usual limit, and headers
+        new = [NewTopic(t, self.partitions, 1) for t in topics[:-1]]
+        new.append(NewTopic(s.dead_letters_topic, self.partitions, 1, config=wide))
+        created = admin.create_topics(new)
+        for each in created.values():
+            each.result(30)
+        # Never subscribes, so it is no member: it only asks for the group's offsets.
+        self.group = Consumer(
+            {"bootstrap.servers": self.bootstrap, "group.id": s.group_id, "log_level": 0}
+        )
+
+    def set_topic(self, topic: str, name: str, value: str) -> None:
+        """Change one setting of a topic."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        for each in admin.incremental_alter_configs([resource]).values():
+            each.result(30)
+
+    def start(self, **environ: str) -> Scorer:
+        """Start a scorer; it need not have joined the group yet."""
+        s = self.settings
+        own = {k: v for k, v in os.environ.items() if not k.startswith("SCORER_")}
+        log = self.folder / f"scorer-{len(self.scorers)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "stream_scorer", "run"],
+                stderr=output,
+                env={
+                    **own,
+                    "SCORER_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
+                    "SCORER_TRANSACTIONS_TOPIC": s.transactions_topic,
+                    "SCORER_ALERTS_TOPIC": s.alerts_topic,
+                    "SCORER_SCORES_TOPIC": s.scores_topic,
+                    "SCORER_DEAD_LETTERS_TOPIC": s.dead_letters_topic,
+                    "SCORER_GROUP_ID": s.group_id,
+                    "SCORER_HTTP_PORT": "0",
+                    **self.environ,
+                    **environ,
+                },
+            )
+        scorer = Scorer(process, log)
+        self.scorers.append(scorer)
+        return scorer
+
+    def send(self, events: Iterable[tuple[str | None, bytes | None]]) -> int:
+        """Send keys and values; return how many."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        sent = 0
+        for key, value in events:
+            while True:
+                try:
+                    producer.produce(self.settings.transactions_topic, value, key)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            sent += 1
+        assert producer.flush(60) == 0
+        return sent
+
+    def committed(self) -> int:
+        """Return the sum of the group's committed offsets."""
+        topic = self.settings.transactions_topic
+        places = [TopicPartition(topic, number) for number in range(self.partitions)]
+        return sum(max(0, place.offset) for place in self.group.committed(places, timeout=30))
+
+    def wait_committed(self, count: int) -> None:
+        wait_for(f"{count} records committed", lambda: self.committed() >= count)
+
+    def read(self, topic: str) -> Sequence[Message]:
+        """Return what a topic holds now."""
+        reader = TopicReader(self.settings, topic)
+        try:
+            return list(reader.held())
+        finally:
+            reader.close()
+
+    def alerts(self) -> Sequence[Message]:
+        return self.read(self.settings.alerts_topic)
+
+    def scores(self) -> Sequence[Message]:
+        return self.read(self.settings.scores_topic)
+
+    def dead_letters(self) -> Sequence[Message]:
+        return self.read(self.settings.dead_letters_topic)
+
+
+@contextmanager
+def fresh_stream(
+    bootstrap: str, folder: Path, *, partitions: int = 4, **environ: str
+) -> Iterator[Stream]:
+    """Give a stream on topics of its own; no scorer outlives it."""
+    stream = Stream(bootstrap, folder, partitions, environ)
+    try:
+        yield stream
+    finally:
+        for scorer in stream.scorers:
+            if scorer.process.poll() is None:
+                scorer.kill()
+        stream.group.close()

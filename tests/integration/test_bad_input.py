@@ -1,0 +1,132 @@
+"""Each kind of bad record on a real Kafka: dead-lettered as it was; the others do not notice."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from stream_scorer.config import SHIPPED_MODEL
+from stream_scorer.model import Model
+from stream_scorer.records import Headers
+from tests.integration.stream import Stream, fresh_stream
+
+pytestmark = pytest.mark.integration
+
+BAD: dict[str, tuple[Any, str]] = {
+    "wrong JSON": (b'{"Time": 1,', "DECODE"),
+    "two documents": (b"{} {}", "MISSING"),
+    "byte order mark": (b"\xef\xbb\xbf{}", "DECODE"),
+    "empty value": (b"", "DECODE"),
+    "tombstone": (None, "TOMBSTONE"),
+    "not UTF-8": (b'{"Time": 1, "transaction_id": "\xff"}', "DECODE"),
+    "missing feature": (b'{"Time": 1}', "MISSING"),
+    "string": ("text", "TYPE"),
+    "bool": (True, "TYPE"),
+    "null": (None, "TYPE"),
+    "list": ([1], "TYPE"),
+    "NaN": (float("nan"), "NONFINITE"),
+    "1e400": (b"1e400", "RANGE"),
+}
+BAD_HEADER = (sys.executable, "-m", "tests.integration.bad_header")
+SENT_MS = 1_700_000_000_000
+
+
+@pytest.fixture
+def stream(kafka: str, tmp_path: Path) -> Iterator[Stream]:
+    with fresh_stream(kafka, tmp_path, partitions=1) as each:
+        yield each
+
+
+def event(model: Model, v14: object = 0.0) -> bytes:
+    """Return an event of the shipped model with one feature replaced, written as it is."""
+    features = dict(zip(model.feature_names, model.baseline.tolist(), strict=True))
+    if isinstance(v14, bytes):
+        return json.dumps(features | {"V14": 0}).encode().replace(b'"V14": 0', b'"V14": ' + v14)
+    return json.dumps(features | {"V14": v14}).encode()
+
+
+def test_bad_records_keep_their_bytes_and_the_good_ones_their_scores(stream: Stream) -> None:
+    model = Model.load(SHIPPED_MODEL)
+    topic = stream.settings.transactions_topic
+    producer = Producer({"bootstrap.servers": stream.bootstrap})
+    whole = {
+        "wrong JSON",
+        "two documents",
+        "byte order mark",
+        "empty value",
+        "tombstone",
+        "not UTF-8",
+        "missing feature",
+    }
+    bad = {
+        name: (value if name in whole else event(model, value), code)
+        for name, (value, code) in BAD.items()
+    }
+    for name, (value, _) in bad.items():
+        producer.produce(topic, event(model), f"good before {name}")
+        producer.produce(
+            topic, value, name, headers=[("h", b"\x00\xff"), ("n", None)], timestamp=SENT_MS
+        )
+    producer.produce(topic, b"{", None)  # a null key stays null
+    assert producer.flush(30) == 0
+    subprocess.run(
+        [*BAD_HEADER, stream.bootstrap, topic, "header key"],
+        input=event(model),
+        check=True,
+        timeout=60,
+    )
+    stream.send([("last", event(model))])
+    total = 2 * len(bad) + 3
+
+    scorer = stream.start()
+    stream.wait_committed(total)
+
+    letters = {m.key(): m for m in stream.dead_letters()}
+    assert len(letters) == len(bad) + 2
+    for name, (value, code) in bad.items():
+        letter = letters[name.encode()]
+        headers: Headers = letter.headers() or []  # type: ignore[assignment]
+        ours = {key: (text or b"").decode() for key, text in headers if key.startswith("dlq.")}
+        assert letter.value() == value, name
+        assert headers[:2] == [("h", b"\x00\xff"), ("n", None)]
+        assert letter.timestamp()[1] == SENT_MS
+        assert ours["dlq.code"] == code, name
+        assert ours["dlq.source.topic"] == topic
+        assert ours["dlq.payload_sha256"] == hashlib.sha256(value or b"").hexdigest()
+    assert letters[None].value() == b"{"
+    unreadable = letters[b"header key"]
+    assert unreadable.value() == event(model)
+    assert dict(unreadable.headers() or [])["dlq.code"] == b"HEADERS"
+
+    scored = [(m.key() or b"").decode() for m in stream.scores()]
+    assert scored == [*(f"good before {name}" for name in bad), "last"]
+    probabilities = {m.value().split(b'"probability":')[1].split(b",")[0] for m in stream.scores()}  # type: ignore[union-attr]
+    assert len(probabilities) == 1, "the same event has the same score whatever is beside it"
+
+    text = urllib.request.urlopen(scorer.metrics_url(), timeout=5).read().decode()
+    for code in {code for _, code in bad.values()} | {"HEADERS"}:
+        expected = sum(c == code for _, c in bad.values()) + (code in {"HEADERS", "DECODE"})
+        assert f'scorer_dead_letters_total{{reason="{code}"}} {expected}.0' in text
+    assert scorer.stop() == 0
+
+
+def test_timestamp_that_the_dead_letters_would_refuse_does_not_stop_the_scorer(
+    stream: Stream,
+) -> None:
+    topic = stream.settings.transactions_topic
+    stream.set_topic(topic, "message.timestamp.after.max.ms", str(2**63 - 1))
+    producer = Producer({"bootstrap.servers": stream.bootstrap})
+    producer.produce(topic, b"{", timestamp=int(time.time() * 1000) + 10**12)
+    assert producer.flush(30) == 0
+    scorer = stream.start()
+    stream.wait_committed(1)
+    assert len(stream.dead_letters()) == 1
+    assert scorer.stop() == 0

@@ -1,0 +1,68 @@
+"""The command line: names that people rely on, help with examples, errors in one line."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from stream_scorer import __version__
+from stream_scorer.cli import COMMANDS, cli
+
+PROMISED = ("run", "demo", "replay", "score", "check", "alerts", "model", "kafka")
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_command_has_help_with_an_example(name: str) -> None:
+    shown = CliRunner().invoke(cli, [name, "--help"])
+    assert shown.exit_code == 0
+    assert "Example: " in shown.output or name == "model"
+
+
+def test_commands_are_those_that_are_promised() -> None:
+    assert sorted(COMMANDS) == sorted(PROMISED)
+
+
+def test_unknown_command_and_option_exit_2() -> None:
+    for arguments in (["nonsense"], ["run", "--nonsense"]):
+        done = run("-m", "stream_scorer", *arguments)
+        assert done.returncode == 2
+        assert "No such" in done.stderr
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_error_is_one_line_and_exit_code_1() -> None:
+    done = run("-m", "stream_scorer", "score", "nowhere.csv")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "stream-scorer: nowhere.csv: No such file or directory\n"
+
+
+@pytest.mark.parametrize("module", ["stream_scorer", "producer", "models"])
+def test_packages_run_as_modules(module: str) -> None:
+    done = run("-m", module, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage: stream-scorer" in done.stdout
+
+
+def test_version_is_told() -> None:
+    assert __version__ in run("-m", "stream_scorer", "--version").stdout
+
+
+def test_command_that_scores_nothing_does_not_load_onnxruntime() -> None:
+    for module in ("kafka_command", "alerts", "topics"):
+        code = f"import sys, stream_scorer.{module}; print('onnxruntime' in sys.modules)"
+        assert run("-c", code).stdout == "False\n"
+
+
+def test_help_does_not_load_tensorflow() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from stream_scorer.cli import cli; "
+        "CliRunner().invoke(cli, ['--help']); "
+        "print({'tensorflow', 'pandas', 'jgo', 'pyarrow'} & set(sys.modules))"
+    )
+    assert run("-c", code).stdout == "set()\n"

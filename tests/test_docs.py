@@ -1,0 +1,62 @@
+"""The docs say what is true: settings, metrics, commands and decisions are held to the code."""
+
+import re
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from stream_scorer.cli import COMMANDS
+from stream_scorer.config import PREFIX, Settings
+from stream_scorer.metrics import Metrics
+from stream_scorer.model import Model
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def first_cells(heading: str) -> list[str]:
+    """Return the code in the first cell of each row of the table under a heading."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `([^`]+)`", section, flags=re.MULTILINE)
+
+
+def test_readme_lists_every_setting_and_no_other() -> None:
+    settings = [PREFIX + name.upper() for name in Settings.model_fields if name != "kafka"]
+    assert first_cells("Settings") == [*settings, "SCORER_KAFKA_<KEY>"]
+
+
+def test_readme_gives_every_settings_default() -> None:
+    for name, field in Settings.model_fields.items():
+        if name not in {"kafka", "model", "sinks"} and field.default != "":
+            row = next(r for r in README.splitlines() if f"| `{PREFIX}{name.upper()}`" in r)
+            assert f"`{field.default}`" in row, row
+
+
+def test_readme_lists_every_metric_and_no_other(tiny: Model) -> None:
+    registry = CollectorRegistry()
+    Metrics(registry, tiny)
+    suffix = {"counter": "_total", "info": "_info"}
+    names = [
+        family.name + suffix.get(family.type, "")
+        for family in registry.collect()
+        if family.name.startswith("scorer_")
+    ]
+    assert sorted(first_cells("Metrics")) == sorted(names)
+
+
+def test_readme_names_every_command() -> None:
+    assert {cell.split()[0] for cell in first_cells("Commands")} == set(COMMANDS)
+
+
+def test_decisions_are_numbered_and_short() -> None:
+    text = (ROOT / "stream_scorer" / "DECISIONS.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## (\d+)\. ", text, flags=re.MULTILINE)[1:]
+    assert [int(n) for n in parts[::2]] == list(range(1, len(parts) // 2 + 1))
+    assert all(len(body.strip().splitlines()) <= 11 for body in parts[1::2])
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+            assert target.startswith("http") or (ROOT / target).exists(), target

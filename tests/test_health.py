@@ -1,0 +1,91 @@
+"""The server beside the loop: what it answers, and what it does not put up with."""
+
+import contextlib
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from stream_scorer.errors import BadInput
+from stream_scorer.health import Health, Server
+from tests.fakes import Clock
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health(Clock())
+
+
+@pytest.fixture
+def port(health: Health) -> Iterator[int]:
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry).inc(3)
+    with Server(health, registry).serving("127.0.0.1", 0) as number:
+        yield number
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return exc.code, exc.read().decode()
+
+
+def test_metrics_are_there(port: int) -> None:
+    status, text = get(port, "/metrics")
+    assert (status, "things_total 3.0" in text) == (200, True)
+
+
+def test_probes_follow_the_loop(port: int, health: Health) -> None:
+    assert get(port, "/healthz")[0] == 200
+    assert get(port, "/readyz") == (503, "no partition is assigned\n")
+    health.beat(health.clock(), partitions=2)
+    assert get(port, "/readyz")[0] == 200
+
+
+def test_other_paths_and_methods_are_refused(port: int) -> None:
+    assert get(port, "/")[0] == 404
+    assert get(port, "/../etc/passwd")[0] == 404
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"POST /metrics HTTP/1.1\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 405")
+
+
+def test_idle_connections_cost_no_threads_and_do_not_keep_a_probe_out(port: int) -> None:
+    before = threading.active_count()
+    idle = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(200)]
+    try:
+        assert get(port, "/healthz")[0] == 200
+        assert threading.active_count() == before
+        with contextlib.suppress(ConnectionResetError):
+            assert idle[0].recv(10) == b""  # beyond the bound the oldest has to go
+        idle[-1].settimeout(0.05)
+        with pytest.raises(TimeoutError):  # and the newest may stay
+            idle[-1].recv(10)
+    finally:
+        for each in idle:
+            each.close()
+
+
+def test_endless_request_is_cut_off(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), 10) as client:
+        client.sendall(b"GET /" + b"x" * 100_000)
+        try:
+            answer = client.recv(10)
+        except ConnectionResetError:
+            answer = b""
+        assert answer == b""
+
+
+def test_taken_port_names_the_settings(port: int, health: Health) -> None:
+    with (
+        pytest.raises(BadInput, match=f"SCORER_HTTP_PORT are 127.0.0.1:{port}"),
+        Server(health, CollectorRegistry()).serving("127.0.0.1", port),
+    ):
+        pass

@@ -1,0 +1,115 @@
+"""A bundle is used only if it proves itself."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from stream_scorer.errors import BadInput
+from stream_scorer.model import Model
+from tests.bundles import GOLDEN, NAMES, logit, metadata, probability, write_bundle
+
+
+def test_good_bundle_scores_raw_rows(tiny: Model) -> None:
+    rows = np.array([[0.0, 2.5, 10.0], [9.0, -1.0, 0.0]])
+    got_logit, got_probability = tiny.score(rows)
+    assert got_logit.dtype == got_probability.dtype == np.float32
+    assert got_logit == pytest.approx(logit(rows), abs=1e-5)
+    assert got_probability == pytest.approx(probability(rows), abs=1e-6)
+
+
+def test_names_baseline_and_identity_come_from_the_file(tiny: Model, tiny_path: Path) -> None:
+    assert tiny.feature_names == NAMES
+    assert (tiny.name, tiny.version) == ("tiny", "7")
+    assert tiny.sha256 == hashlib.sha256(tiny_path.read_bytes()).hexdigest()
+
+
+def test_score_of_a_row_does_not_depend_on_its_batch(tiny: Model) -> None:
+    rows = np.random.default_rng(0).normal(size=(500, 3))
+    together = tiny.score(rows)[1]
+    alone = np.concatenate([tiny.score(row[None])[1] for row in rows])
+    assert np.array_equal(together, alone)
+
+
+def test_pinned_file_is_taken_and_any_other_refused(tiny: Model, tiny_path: Path) -> None:
+    assert Model.load(tiny_path, sha256=tiny.sha256).sha256 == tiny.sha256
+    with pytest.raises(BadInput, match=f"sha256 {tiny.sha256}.*wants 00"):
+        Model.load(tiny_path, sha256="00" * 32)
+
+
+def golden(**changes: object) -> str:
+    return json.dumps(
+        {"features": GOLDEN, "logit": [0] * 4, "probability": probability(GOLDEN).tolist()}
+        | changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ({}, "no bundle of schema 1"),
+        (metadata(bundle_schema="2"), "no bundle of schema 1"),
+        (metadata(feature_names=None), "no usable 'feature_names'"),
+        (metadata(feature_names="["), "no usable 'feature_names'"),
+        (metadata(feature_names=json.dumps(["a", "a", "b"])), "must be different"),
+        (metadata(feature_names=json.dumps(["a", "b"])), "takes 3 features, names 2"),
+        (metadata(baseline="[0, 0]"), "baseline of 2"),
+        (metadata(baseline="[0, 0, NaN]"), "not finite"),
+        (metadata(golden=None), "no usable 'golden'"),
+        (metadata(golden='{"features": [], "probability": []}'), "golden rows have shape"),
+        (metadata(golden=golden(probability=[0.1, 0.2, 0.3, 0.4])), "scores golden row"),
+        (
+            metadata(golden=golden(features=[[c, b, a] for a, b, c in GOLDEN])),
+            "scores golden row",
+        ),
+    ],
+)
+def test_bundle_that_contradicts_itself_is_refused(
+    tmp_path: Path, entries: dict[str, str], says: str
+) -> None:
+    with pytest.raises(BadInput, match=says) as caught:
+        Model.load(write_bundle(tmp_path / "wrong.onnx", entries))
+    assert "wrong.onnx" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_lost_scaling_is_refused(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "unscaled.onnx", weights=(0.0, 2.0, 0.0001))
+    with pytest.raises(BadInput, match="scores golden row"):
+        Model.load(path)
+
+
+def test_weight_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "nan.onnx", weights=(0.0, float("nan"), 0.01))
+    with pytest.raises(BadInput, match="scores golden row 0 as nan"):
+        Model.load(path)
+
+
+def test_wrong_input_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="want features"):
+        Model.load(write_bundle(tmp_path / "a.onnx", input_name="x"))
+    with pytest.raises(BadInput, match="want features"):
+        Model.load(write_bundle(tmp_path / "b.onnx", input_type=TensorProto.FLOAT))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x09"])
+def test_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=r"broken\.onnx"):
+        Model.load(path)
+
+
+def test_truncated_file_is_refused(tmp_path: Path, tiny_path: Path) -> None:
+    path = tmp_path / "short.onnx"
+    path.write_bytes(tiny_path.read_bytes()[:-40])
+    with pytest.raises(BadInput, match=r"short\.onnx"):
+        Model.load(path)
+
+
+def test_missing_file_says_which_setting_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"No such file.*SCORER_MODEL"):
+        Model.load(tmp_path / "none.onnx")

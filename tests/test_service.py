@@ -1,0 +1,189 @@
+"""When it is safe to commit."""
+
+import pytest
+from confluent_kafka import Message
+from prometheus_client import CollectorRegistry
+
+from stream_scorer.errors import DeliveryError, KafkaTrouble
+from stream_scorer.health import Health
+from stream_scorer.metrics import Metrics
+from stream_scorer.model import Model
+from stream_scorer.service import Pace, Service
+from tests.fakes import Clock, ListSink, ListSource
+from tests.records import FRAUD, GOOD, P0, TOPIC, record
+from tests.test_scorer import make_scorer
+
+P1 = (TOPIC, 1)
+
+
+class Bench:
+    """A service among fakes."""
+
+    def __init__(self, model: Model, *batches: object, interval_s: float = 0.1) -> None:
+        self.log: list[object] = []
+        self.source = ListSource(self.log, list(batches))  # type: ignore[arg-type]
+        self.sink = ListSink(self.log)
+        self.clock = Clock()
+        self.health = Health(self.clock)
+        self.registry = CollectorRegistry()
+        self.service = Service(
+            source=self.source,
+            scorer=make_scorer(model),
+            sinks=[self.sink],
+            metrics=Metrics(self.registry, model),
+            health=self.health,
+            pace=Pace(commit_interval_s=interval_s),
+            clock=self.clock,
+        )
+        self.source.on_rebalance = self.service.rebalanced
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+def batch(*offsets: int, value: bytes = GOOD, partition: int = 0) -> list[Message]:
+    return [record(offset, value, partition=partition) for offset in offsets]
+
+
+def test_alert_leaves_at_once_and_the_commit_follows_by_interval(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0, 1, value=FRAUD), batch(2), batch(3))
+    bench.service.turn()
+    assert bench.log == [("write", 2, 0)]
+    bench.service.turn()
+    assert bench.log == [("write", 2, 0), ("write", 0, 0)]
+    bench.clock.now += 0.1
+    bench.service.turn()
+    assert bench.log[3:] == ["flush", ("commit", {P0: 4})]
+
+
+def test_commit_comes_when_idle(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    bench.service.turn()
+    bench.service.turn()
+    assert bench.log == [("write", 0, 0), "flush", ("commit", {P0: 1})]
+
+
+def test_nothing_new_is_not_committed_again(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    for _ in range(5):
+        bench.service.turn()
+    assert bench.log.count(("commit", {P0: 1})) == 1
+
+
+def test_nothing_is_committed_unless_all_that_was_written_is_acknowledged(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    bench.sink.fails = True
+    bench.service.turn()
+    with pytest.raises(DeliveryError):
+        bench.service.turn()
+    assert bench.log == [("write", 0, 0)]
+
+
+def test_dead_letters_offset_is_committed_too(tiny: Model) -> None:
+    bench = Bench(tiny, [record(0, GOOD), record(1, b"{")])
+    bench.service.turn()
+    bench.service.turn()
+    assert bench.log == [("write", 0, 1), "flush", ("commit", {P0: 2})]
+    assert bench.value("scorer_dead_letters_total", reason="DECODE") == 1
+
+
+def test_poll_does_not_wait_beyond_the_moment_a_commit_is_due(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0), batch(1), interval_s=0.05)
+    bench.service.turn()
+    bench.clock.now += 0.02
+    bench.service.turn()
+    assert bench.source.timeouts == [0.1, pytest.approx(0.03)]
+
+
+def test_revoked_partitions_are_committed_while_they_are_still_ours(tiny: Model) -> None:
+    bench = Bench(tiny, ("assigned", [P0, P1]), batch(4), ("revoked", [P0]))
+    for _ in range(3):
+        bench.service.turn()
+    assert bench.log == [("write", 0, 0), "flush", ("commit", {P0: 5})]
+
+
+def test_lost_partitions_are_forgotten_not_committed(tiny: Model) -> None:
+    bench = Bench(
+        tiny,
+        ("assigned", [P0, P1]),
+        batch(4),
+        batch(8, partition=1),
+        ("lost", [P0]),
+    )
+    for _ in range(5):
+        bench.service.turn()
+    assert ("commit", {P1: 9}) in bench.log
+    assert not any(P0 in entry[1] for entry in bench.log if entry[0] == "commit")  # type: ignore[index]
+
+
+def test_what_could_not_be_committed_at_revoke_is_left_to_the_next_owner(tiny: Model) -> None:
+    bench = Bench(tiny, ("assigned", [P0]), batch(4), ("revoked", [P0]))
+    bench.source.refuse_commits = 1
+    for _ in range(5):
+        bench.service.turn()
+    assert bench.log == [("write", 0, 0), "flush"]
+
+
+def test_commit_that_is_not_possible_yet_is_tried_again(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    bench.source.refuse_commits = 2
+    for _ in range(4):
+        bench.service.turn()
+    assert bench.log[-1] == ("commit", {P0: 1})
+    assert bench.value("scorer_commits_total") == 1
+
+
+def test_stop_commits_what_is_done_then_leaves_the_group(tiny: Model) -> None:
+    bench = Bench(tiny)
+    bench.service.turn()
+    bench.source.batches.append(batch(0))
+    bench.service.turn()
+    bench.service.stop()
+    bench.service.run()
+    assert bench.log == [("write", 0, 0), "flush", ("commit", {P0: 1}), "close"]
+
+
+def test_stop_without_a_last_commit_is_an_error(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    bench.source.refuse_commits = 10**9
+    bench.service.turn()
+    bench.service.stop()
+    ticking = bench.source.poll
+
+    def poll(limit: int, timeout_s: float) -> object:
+        bench.clock.now += 1
+        return ticking(limit, timeout_s)
+
+    bench.source.poll = poll  # type: ignore[method-assign,assignment]
+    with pytest.raises(KafkaTrouble, match="scored again"):
+        bench.service.run()
+    assert "close" not in bench.log
+
+
+def test_counts_are_right_after_a_mixed_batch(tiny: Model) -> None:
+    bench = Bench(tiny, [record(0, GOOD), record(1, FRAUD), record(2, None), record(3, b"{")])
+    bench.service.turn()
+    assert bench.value("scorer_records_total") == 4
+    assert bench.value("scorer_scored_total") == 2
+    assert bench.value("scorer_alerts_total") == 1
+    assert bench.value("scorer_dead_letters_total", reason="TOMBSTONE") == 1
+    assert bench.value("scorer_batch_records_sum") == 4
+    assert bench.value("scorer_probability_count") == 2
+
+
+def test_health_follows_the_loop(tiny: Model) -> None:
+    bench = Bench(tiny, ("assigned", [P0]), ("revoked", [P0]))
+    assert bench.health.live() == (True, "starting")
+    assert not bench.health.ready()[0]
+    bench.service.turn()
+    bench.service.turn()
+    assert not bench.health.ready()[0]
+    bench.source.batches.append(("assigned", [P0]))
+    bench.service.turn()
+    bench.service.turn()
+    assert bench.health.ready() == (True, "1 partitions, polled 0.0 s ago")
+    bench.clock.now += 60
+    assert bench.health.live()[0]
+    assert not bench.health.ready()[0]
+    bench.clock.now += 60
+    assert not bench.health.live()[0]

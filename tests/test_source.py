@@ -1,0 +1,169 @@
+"""What is handed out, committed and dropped, by a client that does what it is told."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from stream_scorer.errors import DeliveryError, KafkaTrouble
+from stream_scorer.source import KafkaSource
+from tests.records import GOOD, P0, TOPIC, record
+
+Callback = Callable[["ListClient", list[TopicPartition]], None]
+
+
+@dataclass
+class ListClient:
+    """A consumer that gives out what it was given; a callable among it is run inside the call."""
+
+    ready: list[Message | Callable[[], None]] = field(default_factory=list)
+    commits: list[list[TopicPartition]] = field(default_factory=list)
+    commit_error: KafkaError | None = None
+    raises: bool = False
+    seeks: list[tuple[int, int]] = field(default_factory=list)
+    callbacks: dict[str, Callback] = field(default_factory=dict)
+
+    def subscribe(self, _: list[str], **callbacks: Callback) -> None:
+        self.callbacks = callbacks
+
+    def poll(self, _: float) -> Message | None:
+        return next(iter(self.consume(1, 0)), None)
+
+    def consume(self, limit: int, _: float) -> list[Message]:
+        batch: list[Message] = []
+        while self.ready and len(batch) < limit:
+            each = self.ready.pop(0)
+            if isinstance(each, Message):
+                batch.append(each)
+            else:
+                each()
+        return batch
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        assert not asynchronous
+        self.commits.append(offsets)
+        if self.commit_error and self.raises:
+            raise KafkaException(self.commit_error)
+        if self.commit_error:
+            return [Answer(self.commit_error)]  # type: ignore[list-item]
+        return offsets
+
+    def seek(self, place: TopicPartition) -> None:
+        self.seeks.append((place.partition, place.offset))
+
+    def tell(self, what: str, *partitions: int) -> Callable[[], None]:
+        """Return a rebalance for the list of what is ready."""
+        places = [TopicPartition(TOPIC, number) for number in partitions]
+        return lambda: self.callbacks[f"on_{what}"](self, places)
+
+
+@dataclass
+class Answer:
+    """A partition's answer to a commit."""
+
+    error: KafkaError
+
+
+def attach(client: ListClient) -> tuple[KafkaSource, list[tuple[str, list[int]]]]:
+    told: list[tuple[str, list[int]]] = []
+    source = KafkaSource(client, TOPIC)  # type: ignore[arg-type]
+    source.subscribe(lambda kind, partitions: told.append((kind, sorted(p for _, p in partitions))))
+    return source, told
+
+
+def offsets(batch: object) -> list[int]:
+    return [message.offset() for message in batch]  # type: ignore[attr-defined]
+
+
+def test_batch_is_what_is_ready_and_no_more_than_the_limit() -> None:
+    client = ListClient([record(i, GOOD) for i in range(5)])
+    source, _ = attach(client)
+    assert [offsets(source.poll(3, 0)) for _ in range(3)] == [[0, 1, 2], [3, 4], []]
+
+
+def test_commit_names_the_next_offsets() -> None:
+    client = ListClient()
+    source, _ = attach(client)
+    assert source.commit({P0: 7})
+    assert [(t.topic, t.partition, t.offset) for t in client.commits[0]] == [(TOPIC, 0, 7)]
+
+
+@pytest.mark.parametrize("raises", [True, False])
+@pytest.mark.parametrize(
+    "code", [KafkaError.REBALANCE_IN_PROGRESS, KafkaError.NOT_COORDINATOR, KafkaError._TIMED_OUT]
+)
+def test_commit_while_the_group_moves_is_to_be_tried_again(code: int, *, raises: bool) -> None:
+    client = ListClient(commit_error=KafkaError(code), raises=raises)
+    assert attach(client)[0].commit({P0: 7}) is False
+
+
+@pytest.mark.parametrize("raises", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED),
+        KafkaError(KafkaError.OFFSET_METADATA_TOO_LARGE),
+        KafkaError(KafkaError._TIMED_OUT, "fenced", fatal=True),
+    ],
+)
+def test_refused_commit_stops_the_process(error: KafkaError, *, raises: bool) -> None:
+    client = ListClient(commit_error=error, raises=raises)
+    with pytest.raises(KafkaTrouble, match="commit was refused"):
+        attach(client)[0].commit({P0: 7})
+
+
+def test_records_of_a_partition_that_went_away_meanwhile_are_dropped() -> None:
+    client = ListClient()
+    source, told = attach(client)
+    client.ready = [client.tell("assign", 0, 1), record(0, GOOD), record(0, GOOD, partition=1)]
+    assert len(source.poll(10, 0)) == 2
+    client.ready = [record(1, GOOD), record(1, GOOD, partition=1), client.tell("revoke", 1)]
+    assert [(m.partition(), m.offset()) for m in source.poll(10, 0)] == [(0, 1)]
+    assert told == [("assigned", [0, 1]), ("revoked", [1])]
+    assert not client.seeks
+
+
+def test_partition_that_went_and_came_back_is_read_again_from_the_first_dropped_record() -> None:
+    client = ListClient()
+    source, _ = attach(client)
+    client.ready = [client.tell("assign", 0)]
+    source.poll(10, 0)
+    back = [client.tell("revoke", 0), client.tell("assign", 0)]
+    client.ready = [record(4, GOOD), *back, record(4, GOOD), record(5, GOOD)]
+    assert source.poll(10, 0) == []
+    assert client.seeks == [(0, 4)]
+
+
+def test_error_in_a_rebalance_is_raised_after_the_call_not_inside_it() -> None:
+    client = ListClient()
+    source = KafkaSource(client, TOPIC)  # type: ignore[arg-type]
+
+    def fail(kind: str, _: object) -> None:
+        if kind == "revoked":
+            raise DeliveryError("not acknowledged")
+
+    source.subscribe(fail)
+    client.ready = [client.tell("assign", 0), client.tell("revoke", 0)]
+    with pytest.raises(DeliveryError):
+        source.poll(10, 0)
+
+
+def test_harmless_events_are_no_records() -> None:
+    event = Message(topic=TOPIC, partition=0, error=KafkaError(KafkaError._PARTITION_EOF))
+    client = ListClient([event, record(0, GOOD)])
+    assert offsets(attach(client)[0].poll(10, 0)) == [0]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError._AUTO_OFFSET_RESET,
+    ],
+)
+def test_any_other_event_stops_the_process(code: int) -> None:
+    event = Message(topic=TOPIC, partition=0, error=KafkaError(code))
+    with pytest.raises(KafkaTrouble, match="reading 'transactions' failed"):
+        attach(ListClient([event]))[0].poll(10, 0)
