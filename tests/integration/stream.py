@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -22,6 +22,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from stream_scorer.check import NOT_YET
 from stream_scorer.config import Settings
 from stream_scorer.topics import TopicReader
 
@@ -155,10 +156,22 @@ class Stream:
         return sent
 
     def committed(self) -> int:
-        """Return the sum of the group's committed offsets."""
+        """Return the sum of the group's committed offsets; a new broker makes their topic first."""
         topic = self.settings.transactions_topic
         places = [TopicPartition(topic, number) for number in range(self.partitions)]
-        return sum(max(0, place.offset) for place in self.group.committed(places, timeout=30))
+        found: list[TopicPartition] = []
+
+        def answered() -> bool:
+            try:
+                found.extend(self.group.committed(places, timeout=30))
+            except KafkaException as exc:
+                if exc.args[0].code() not in NOT_YET:
+                    raise
+                return False
+            return True
+
+        wait_for("the group's coordinator", answered)
+        return sum(max(0, place.offset) for place in found)
 
     def wait_committed(self, count: int) -> None:
         wait_for(f"{count} records committed", lambda: self.committed() >= count)
