@@ -15,8 +15,8 @@ from models.transactions import Floats
 from stream_scorer.errors import BadInput, ScorerError
 
 SCHEMA = "1"
-# Largest difference in probability between Keras and the file. Float32 and another processor's
-# order of additions make 3e-7 of it; a wrong column or scale makes far more.
+# Largest difference in probability between the file and what it was made from. Float32 and another
+# processor's order of additions make 3e-7 of it; a wrong column or scale makes far more.
 TOLERANCE = 1e-6
 
 
@@ -91,8 +91,8 @@ def check_parity(wanted: Floats, found: npt.NDArray[np.float32], *, rows: str) -
     largest = float(np.abs(wanted - found).max())
     if not largest <= TOLERANCE:  # written so that NaN fails
         raise ScorerError(
-            f"the exported file differs from Keras by {largest:.2g} in probability on the {rows}; "
-            f"want at most {TOLERANCE:g}: nothing was written"
+            f"the exported file differs from the model that it was made from by {largest:.2g} in "
+            f"probability on the {rows}; want at most {TOLERANCE:g}: nothing was written"
         )
     return largest
 

@@ -1,141 +1,23 @@
-"""The commands `stream-scorer model ...`; the libraries for training are imported only to train."""
-
-import os
-import shlex
-from pathlib import Path
+"""The commands `stream-scorer model ...`, each in a module of its own."""
 
 import click
 
-from stream_scorer.errors import BadInput, ScorerError
+from stream_scorer.lazy import LazyGroup
 
-ULB = (
-    "Credit card fraud detection, Machine Learning Group of the Université Libre de Bruxelles with "
-    "Worldline (Kaggle: mlg-ulb/creditcardfraud), under the Open Database Licence 1.0, contents "
-    "under the Database Contents Licence 1.0. Cite: A. Dal Pozzolo, O. Caelen, R. A. Johnson and "
-    "G. Bontempi, Calibrating Probability with Undersampling for Unbalanced Classification, IEEE "
-    "CIDM 2015."
-)
-EXTRA = {"keras", "onnx", "pandas", "pyarrow", "sklearn", "tensorflow", "tf2onnx"}
+COMMANDS = {
+    "train": "models.train_command:train",
+    "convert": "models.convert_command:convert",
+    "inspect": "models.inspect_command:inspect",
+    "verify": "models.inspect_command:verify",
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, places=COMMANDS)
 def model() -> None:
-    """Train the fraud model and export it for serving."""
+    """Make, convert and look at the models that score.
 
-
-@model.command(epilog="Example: stream-scorer model train creditcard.csv --output my.onnx")
-@click.argument("file", metavar="DATA", type=click.Path(path_type=Path))
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("fraud.onnx"),
-    show_default=True,
-    help="The model file to write.",
-)
-@click.option(
-    "--card",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The model card to write.  [default: the output with .md]",
-)
-@click.option("--name", default="fraud", show_default=True, help="Name of the model.")
-@click.option("--model-version", default="1.0.0", show_default=True, help="Version of the model.")
-@click.option(
-    "--test-from",
-    type=float,
-    metavar="SECONDS",
-    help="Rows from this Time on are for the test only.  [default: the last fifth of the time]",
-)
-@click.option(
-    "--genuine-weight",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="How many genuine transactions one genuine row stands for; 1 for a complete file.",
-)
-@click.option(
-    "--complete-until",
-    type=float,
-    metavar="SECONDS",
-    help="Up to this Time the file is complete: there a genuine row stands for itself.",
-)
-@click.option(
-    "--source",
-    default=ULB,
-    show_default="the ULB data, its licence and citation",
-    help="Origin and licence of DATA, for the card.",
-)
-def train(  # noqa: PLR0913 - click passes one argument an option
-    file: Path,
-    *,
-    output: Path,
-    card: Path | None,
-    name: str,
-    model_version: str,
-    test_from: float | None,
-    genuine_weight: float,
-    complete_until: float | None,
-    source: str,
-) -> None:
-    """Train on DATA, export one ONNX file, and write its model card.
-
-    DATA is creditcard.csv, or a Parquet file with its columns: Time, V1 .. V28, Amount, Class.
-    Other columns are dropped. Only rows before the test period are learnt from.
-
-    A sample of such a file, with all of its frauds but not all of its genuine rows, needs
-    --genuine-weight: probabilities and precision follow from the true ratio of the classes.
+    \b
+    stream-scorer model train creditcard.csv -o my.onnx     fit one, measured on later rows
+    stream-scorer model convert my.keras --features ...     bring your own
+    stream-scorer model inspect my.onnx                     what it says of itself
     """
-    if complete_until is not None and genuine_weight == 1:
-        raise BadInput("--complete-until is given without --genuine-weight; want both or neither")
-    card = card or output.with_suffix(".md")
-    for path in (output, card):
-        if not path.parent.is_dir():
-            raise BadInput(f"cannot write {path}: there is no directory {path.parent}")
-    _prepare_tensorflow()
-    try:
-        # Here, not above: 1.9 GB that serving does without, and seconds to import.
-        from models import bundle, model_card, reading, training
-        from models.progress import shown
-        from models.transactions import Sampling
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] not in EXTRA:
-            raise
-        raise ScorerError("training needs the extra: pip install 'stream-scorer[train]'") from exc
-    with shown() as tell:
-        tell(f"reading {file.name}", 0.0)
-        sampling = Sampling(genuine_weight, complete_until)
-        order = training.Order(
-            name=name,
-            version=model_version,
-            source=source,
-            command=_command(click.get_current_context()),
-            sampling=sampling,
-            test_from=test_from,
-        )
-        training_file = reading.read(file, sampling=sampling)
-        content = training.train(training_file, order, tell)
-    bundle.write(output, content)
-    bundle.write(card, model_card.render(content).encode())
-    if training_file.sorted_here:
-        click.echo(f"{file.name} was not in order of Time: sorted")
-    if training_file.repeated:
-        click.echo(f"{file.name} repeats {training_file.repeated} rows: each counted once")
-    click.echo(model_card.summary(content))
-    click.echo(f"Model  {output}\nCard   {card}")
-    click.echo(f"Next   SCORER_MODEL={shlex.quote(str(output))} stream-scorer check")
-
-
-def _prepare_tensorflow() -> None:
-    """Choose Keras's back-end, the one that can be exported, and silence TensorFlow's start-up."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-def _command(context: click.Context) -> str:
-    """Return what to type to get the same model again: no directories, no defaults."""
-    words = ["stream-scorer", "model", "train", Path(context.params["file"]).name]
-    for option in context.command.params:
-        value = context.params[option.name or ""]
-        elsewhere = option.name in {"file", "output", "card"}
-        if not elsewhere and value is not None and value != option.default:
-            words += [option.opts[0], f"{value:.15g}" if isinstance(value, float) else str(value)]
-    return shlex.join(words)

@@ -3,21 +3,21 @@
 import json
 from collections.abc import Mapping
 
-from models.bundle import metadata_texts, sha256
 from models.card_figures import Figures, figure, figures, reliability, time_effect, weights
 
 
-def render(content: bytes) -> str:
-    """Return the card, Markdown, of the bundle's bytes."""
-    texts = metadata_texts(content)
+def render(texts: Mapping[str, str], *, sha256: str, size: int) -> str:
+    """Return the card, Markdown, of a bundle's metadata, its sha256 and its size in bytes."""
     evaluation, trained_on = json.loads(texts["evaluation"]), json.loads(texts["trained_on"])
     title = (
         f"# Model card: {texts['name']} {texts['version']}\n\n"
         "Gives each card transaction the probability that it is a fraud. Written by "
-        "`stream-scorer model train` from the model file itself; do not edit it.\n\n"
-        f"- sha256 of the file: `{sha256(content)}`\n"
-        f"- size: {len(content):,} bytes, one ONNX graph"
+        "`stream-scorer` from the model file itself; do not edit it.\n\n"
+        f"- sha256 of the file: `{sha256}`\n"
+        f"- size: {size:,} bytes, one ONNX graph"
     )
+    if not evaluation:
+        return "\n\n".join([title, *_brought(texts, trained_on)]) + "\n"
     sections = (
         title,
         _use(evaluation),
@@ -33,9 +33,8 @@ def render(content: bytes) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def summary(content: bytes) -> str:
-    """Return the figures in three lines, for the terminal."""
-    texts = metadata_texts(content)
+def summary(texts: Mapping[str, str]) -> str:
+    """Return the figures of a trained bundle in three lines, for the terminal."""
     evaluation, trained_on = json.loads(texts["evaluation"]), json.loads(texts["trained_on"])
     figures = (
         f"average precision {figure(evaluation['average_precision'])}, at {evaluation['threshold']}"
@@ -46,6 +45,33 @@ def summary(content: bytes) -> str:
         f"{evaluation['rows']:,} later ones ({evaluation['frauds']})\n"
         f"{weights(trained_on)}\n{figures}"
     )
+
+
+def _brought(texts: Mapping[str, str], trained_on: Figures) -> tuple[str, ...]:
+    """Return the sections of a bundle made of somebody's net: nothing was measured here."""
+    names, golden = json.loads(texts["feature_names"]), json.loads(texts["golden"])
+    typical = "medians" if texts["training_data_sha256"] else "centres of the scaling"
+    baseline = zip(names, json.loads(texts["baseline"]), strict=True)
+    origin = (
+        "## Origin\n\n"
+        f"Converted from `{trained_on['converted_from']}`. How it was trained, on what, and how "
+        "well it does, the file does not say. Measure it on labelled transactions that are later "
+        "than its training."
+    )
+    contract = (
+        "## Inputs and outputs\n\n"
+        f"`features`, float64 (batch, {len(names)}), raw values in this order: {', '.join(names)}. "
+        "`logit` and `probability`, float32 (batch,). The scaling is inside.\n\n"
+        f"Reasons compare with these values ({typical}): "
+        f"{', '.join(f'{name} {value:.6g}' for name, value in baseline)}."
+    )
+    rows = (
+        "## Golden rows\n\n"
+        f"{len(golden['probability'])} made-up rows with the probabilities that the converted "
+        f"model itself gave, from {min(golden['probability']):.4g} to "
+        f"{max(golden['probability']):.4g}; each start of the scorer repeats them."
+    )
+    return origin, contract, rows, _reproduce(trained_on, json.loads(texts["tools"]))
 
 
 def _use(evaluation: Figures) -> str:

@@ -1,8 +1,10 @@
 """What typical rows look like: weighted quantiles, the baseline row, the histograms for drift."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from models.transactions import FEATURES, Floats, Transactions
+from models.transactions import Floats
 
 # Equally filled bins; fewer where many rows share a value. Twenty show a shift and stay small.
 BINS = 20
@@ -17,26 +19,25 @@ def quantiles(values: Floats, weights: Floats, shares: Floats) -> Floats:
     return found
 
 
-def baseline(fit: Transactions) -> Floats:
-    """Return float64 (30,): the weighted median of the genuine rows, feature by feature."""
-    genuine = fit.where(~fit.frauds)
+def baseline(genuine: Floats, weights: Floats) -> Floats:
+    """Return float64 (k,): the weighted median of `genuine` (n, k), feature by feature."""
     middle = np.array([0.5])
-    return np.concatenate(
-        [quantiles(column, genuine.weights, middle) for column in genuine.features.T]
-    )
+    return np.concatenate([quantiles(column, weights, middle) for column in genuine.T])
 
 
-def histograms(fit: Transactions) -> dict[str, dict[str, list[float] | list[int]]]:
+def histograms(
+    names: Sequence[str], features: Floats, weights: Floats
+) -> dict[str, dict[str, list[float] | list[int]]]:
     """Return for each feature `edges` (k + 1) and `counts` (k): weighted, rounded to integers.
 
     A bin holds its lower edge and not its upper one, but for the last, which holds both.
     """
     shares = np.linspace(0, 1, BINS + 1)
     found: dict[str, dict[str, list[float] | list[int]]] = {}
-    for name, column in zip(FEATURES, fit.features.T, strict=True):
-        edges = np.unique(quantiles(column, fit.weights, shares))
+    for name, column in zip(names, features.T, strict=True):
+        edges = np.unique(quantiles(column, weights, shares))
         if len(edges) == 1:  # a constant column: numpy wants two edges
             edges = np.append(edges, np.nextafter(edges[0], np.inf))
-        counts = np.histogram(column, bins=edges, weights=fit.weights)[0]
+        counts = np.histogram(column, bins=edges, weights=weights)[0]
         found[name] = {"edges": edges.tolist(), "counts": np.rint(counts).astype(int).tolist()}
     return found

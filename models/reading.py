@@ -1,6 +1,7 @@
 """Read a file of labelled transactions, CSV or Parquet, and say exactly what is wrong with it."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -33,11 +34,7 @@ class TrainingFile:
 
 def read(path: Path, *, sampling: Sampling) -> TrainingFile:
     """Read `path`, drop columns that are no feature, order the rows by Time (stable)."""
-    try:
-        content = path.read_bytes()
-    except OSError as exc:
-        raise BadInput(f"cannot read {path}: {exc.strerror or exc}") from exc
-    table = _table(content, path.name)
+    table, sha256 = read_table(path)
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise BadInput(
@@ -46,36 +43,55 @@ def read(path: Path, *, sampling: Sampling) -> TrainingFile:
         )
     if table.empty:
         raise BadInput(f"{path.name} has no rows; want labelled transactions")
-    features = _features(table, path.name)
-    frauds = _frauds(table[LABEL], path.name)
+    features = to_features(table, FEATURES, path.name)
+    frauds = to_frauds(table[LABEL], path.name)
     kept = ~pd.DataFrame(np.column_stack([features, frauds])).duplicated().to_numpy()
     features, frauds = features[kept], frauds[kept]
     order = np.argsort(features[:, 0], kind="stable")
     features, frauds = features[order], frauds[order]
     return TrainingFile(
         name=path.name,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=sha256,
         transactions=Transactions(features, frauds, sampling.weights(features[:, 0], frauds)),
         repeated=int((~kept).sum()),
         sorted_here=bool((np.diff(order) < 0).any()),
     )
 
 
-def _table(content: bytes, name: str) -> pd.DataFrame:
+def read_table(path: Path) -> tuple[pd.DataFrame, str]:
+    """Return the file's table, its columns all different, and the sha256 of the file's bytes."""
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise BadInput(f"cannot read {path}: {exc.strerror or exc}") from exc
+    table, header = _table(content, path.name)
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise BadInput(
+            f"{path.name} has the column {', '.join(twice)} more than once; want it once"
+        )
+    return table, hashlib.sha256(content).hexdigest()
+
+
+def _table(content: bytes, name: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table and its header as written: pandas renames a column that comes again."""
     try:
         if content.startswith(PARQUET_MAGIC):
-            return pd.read_parquet(BytesIO(content))
+            table = pd.read_parquet(BytesIO(content))
+            return table, list(map(str, table.columns))
+        first = pd.read_csv(BytesIO(content), header=None, nrows=1, dtype=str)
         # Labels as text, to see their quotes; in one piece, so that a column has one type.
-        return pd.read_csv(BytesIO(content), dtype={LABEL: str}, low_memory=False)
+        table = pd.read_csv(BytesIO(content), dtype={LABEL: str}, low_memory=False)
+        return table, list(map(str, first.iloc[0]))
     except (pa.ArrowException, ValueError) as exc:  # pandas' parsing errors are ValueErrors
         reason = " ".join(str(exc).split())
         raise BadInput(f"{name} is no readable CSV or Parquet file: {reason}") from exc
 
 
-def _features(table: pd.DataFrame, name: str) -> Floats:
-    """Return float64 (n, 30), all finite."""
+def to_features(table: pd.DataFrame, names: Sequence[str], name: str) -> Floats:
+    """Return float64 (n, features) of the columns `names`, all finite."""
     columns = []
-    for feature in FEATURES:
+    for feature in names:
         column = pd.to_numeric(table[feature], errors="coerce").to_numpy(dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(column))
         if len(bad):
@@ -88,7 +104,7 @@ def _features(table: pd.DataFrame, name: str) -> Floats:
     return np.column_stack(columns)
 
 
-def _frauds(column: "pd.Series[str]", name: str) -> Flags:
+def to_frauds(column: "pd.Series[str]", name: str) -> Flags:
     """Return bool (n,): which labels say fraud."""
     labels = column.astype(str).str.strip().str.strip("\"'").str.lower().map(LABELS)
     bad = np.flatnonzero(labels.isna())

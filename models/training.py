@@ -46,7 +46,7 @@ def train(file: TrainingFile, order: Order, progress: Tell) -> bytes:
         fitted.keras_score(test.features)[1], scored.probability, rows="test rows"
     )
     progress("evaluation", 0.92)
-    baseline = profile.baseline(rows)
+    baseline = profile.baseline(rows.features[~rows.frauds], rows.weights[~rows.frauds])
     metadata = bundle.Metadata(
         name=order.name,
         version=order.version,
@@ -56,7 +56,7 @@ def train(file: TrainingFile, order: Order, progress: Tell) -> bytes:
         golden=golden.make(
             rows, baseline=baseline, keras_score=fitted.keras_score, seed=order.recipe.seed
         ),
-        histograms=profile.histograms(rows),
+        histograms=profile.histograms(FEATURES, rows.features, rows.weights),
         evaluation={
             **evaluate(scored, seed=order.recipe.seed),
             "time_effect": time_effect(content, test.features),

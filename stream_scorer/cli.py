@@ -1,6 +1,5 @@
 """The command line: finds the command, prints an error as one line, sets the exit code."""
 
-import importlib
 import sys
 from collections.abc import Sequence
 
@@ -8,8 +7,8 @@ import click
 
 from stream_scorer import __version__
 from stream_scorer.errors import ScorerError
+from stream_scorer.lazy import LazyGroup
 
-# Imported when used: `alerts` should not wait for onnxruntime, nor `run` for TensorFlow.
 COMMANDS = {
     "run": "stream_scorer.run:run",
     "demo": "stream_scorer.demo:demo",
@@ -22,23 +21,11 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """A group whose commands live in modules of their own."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
-        """Return the names in the order in which a newcomer meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-
-@click.group(cls=Commands, context_settings={"max_content_width": 100, "show_default": True})
+@click.group(
+    cls=LazyGroup,
+    places=COMMANDS,
+    context_settings={"max_content_width": 100, "show_default": True},
+)
 @click.version_option(__version__)
 def cli() -> None:
     """Score a Kafka topic of transactions with an ONNX model and alert on fraud; lose nothing.

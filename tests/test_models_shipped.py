@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 import models
-from models import model_card
+from models import bundle, model_card
 from models.recipe import THRESHOLD
 from models.transactions import FEATURES
 
@@ -96,7 +96,9 @@ def test_its_figures_are_in_line_with_what_the_recipe_was_chosen_for(
 
 def test_its_card_says_what_the_file_says() -> None:
     content = MODEL.read_bytes()
-    assert CARD.read_text(encoding="utf-8") == model_card.render(content)
+    assert CARD.read_text(encoding="utf-8") == model_card.render(
+        bundle.metadata_texts(content), sha256=bundle.sha256(content), size=len(content)
+    )
     assert hashlib.sha256(content).hexdigest() in CARD.read_text(encoding="utf-8")
 
 

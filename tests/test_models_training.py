@@ -105,7 +105,9 @@ def test_the_same_seed_gives_the_same_bytes(content: bytes) -> None:
 def test_a_file_that_differs_from_keras_is_not_written() -> None:
     off = np.array([0.5 + 2 * bundle.TOLERANCE], dtype=np.float32)
     for found in (off, np.array([np.nan], dtype=np.float32)):
-        with pytest.raises(ScorerError, match=r"differs from Keras by .* on the golden rows"):
+        with pytest.raises(
+            ScorerError, match=r"differs from the model .* by .* on the golden rows"
+        ):
             bundle.check_parity(np.array([0.5]), found, rows="golden rows")
 
 
@@ -168,7 +170,9 @@ def test_the_histograms_count_every_fitted_row_once(texts: Texts) -> None:
 def test_the_card_is_written_from_the_file_alone_and_has_its_figures(
     content: bytes, texts: Texts
 ) -> None:
-    card = model_card.render(content)
+    card = model_card.render(
+        bundle.metadata_texts(content), sha256=bundle.sha256(content), size=len(content)
+    )
     assert bundle.sha256(content) in card
     for name in ("average_precision", "recall", "precision"):
         assert f"{texts['evaluation'][name]['value']:.3f} [" in card

@@ -1,0 +1,116 @@
+"""`stream-scorer model train`: options become an order, and the model and its card are written."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from models.command_line import command_line
+from models.extra import train_extra
+from models.progress import shown
+from stream_scorer.errors import BadInput
+
+ULB = (
+    "Credit card fraud detection, Machine Learning Group of the Université Libre de Bruxelles with "
+    "Worldline (Kaggle: mlg-ulb/creditcardfraud), under the Open Database Licence 1.0, contents "
+    "under the Database Contents Licence 1.0. Cite: A. Dal Pozzolo, O. Caelen, R. A. Johnson and "
+    "G. Bontempi, Calibrating Probability with Undersampling for Unbalanced Classification, IEEE "
+    "CIDM 2015."
+)
+
+
+@click.command(epilog="Example: stream-scorer model train creditcard.csv --output my.onnx")
+@click.argument("file", metavar="DATA", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("fraud.onnx"),
+    show_default=True,
+    help="The model file to write.",
+)
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The model card to write.  [default: the output with .md]",
+)
+@click.option("--name", default="fraud", show_default=True, help="Name of the model.")
+@click.option("--model-version", default="1.0.0", show_default=True, help="Version of the model.")
+@click.option(
+    "--test-from",
+    type=float,
+    metavar="SECONDS",
+    help="Rows from this Time on are for the test only.  [default: the last fifth of the time]",
+)
+@click.option(
+    "--genuine-weight",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How many genuine transactions one genuine row stands for; 1 for a complete file.",
+)
+@click.option(
+    "--complete-until",
+    type=float,
+    metavar="SECONDS",
+    help="Up to this Time the file is complete: there a genuine row stands for itself.",
+)
+@click.option(
+    "--source",
+    default=ULB,
+    show_default="the ULB data, its licence and citation",
+    help="Origin and licence of DATA, for the card.",
+)
+def train(  # noqa: PLR0913 - click passes one argument an option
+    file: Path,
+    *,
+    output: Path,
+    card: Path | None,
+    name: str,
+    model_version: str,
+    test_from: float | None,
+    genuine_weight: float,
+    complete_until: float | None,
+    source: str,
+) -> None:
+    """Train on DATA, export one ONNX file, and write its model card.
+
+    DATA is creditcard.csv, or a Parquet file with its columns: Time, V1 .. V28, Amount, Class.
+    Other columns are dropped. Only rows before the test period are learnt from.
+
+    A sample of such a file, with all of its frauds but not all of its genuine rows, needs
+    --genuine-weight: probabilities and precision follow from the true ratio of the classes.
+    """
+    if complete_until is not None and genuine_weight == 1:
+        raise BadInput("--complete-until is given without --genuine-weight; want both or neither")
+    card = card or output.with_suffix(".md")
+    for path in (output, card):
+        if not path.parent.is_dir():
+            raise BadInput(f"cannot write {path}: there is no directory {path.parent}")
+    with train_extra():
+        from models import bundle, model_card, reading, training
+        from models.transactions import Sampling
+    with shown() as tell:
+        tell(f"reading {file.name}", 0.0)
+        sampling = Sampling(genuine_weight, complete_until)
+        order = training.Order(
+            name=name,
+            version=model_version,
+            source=source,
+            command=command_line(click.get_current_context()),
+            sampling=sampling,
+            test_from=test_from,
+        )
+        training_file = reading.read(file, sampling=sampling)
+        content = training.train(training_file, order, tell)
+    bundle.write(output, content)
+    texts, sha256 = bundle.metadata_texts(content), bundle.sha256(content)
+    card_text = model_card.render(texts, sha256=sha256, size=len(content))
+    bundle.write(card, card_text.encode())
+    if training_file.sorted_here:
+        click.echo(f"{file.name} was not in order of Time: sorted")
+    if training_file.repeated:
+        click.echo(f"{file.name} repeats {training_file.repeated} rows: each counted once")
+    click.echo(model_card.summary(texts))
+    click.echo(f"Model  {output}\nCard   {card}")
+    click.echo(f"Next   SCORER_MODEL={shlex.quote(str(output))} stream-scorer check")
