@@ -59,6 +59,8 @@ class Metadata:
             "baseline": _json(self.baseline.tolist()),
             "golden": _json(
                 {
+                    # Again: whoever changes the one list of names is told by the other.
+                    "names": list(self.feature_names),
                     "features": self.golden.features.tolist(),
                     "logit": self.golden.logit.tolist(),
                     "probability": self.golden.probability.tolist(),

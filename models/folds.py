@@ -39,16 +39,16 @@ def blocks(times: Floats, frauds: Flags, *, count: int) -> npt.NDArray[np.int64]
     fraud_times = times[frauds]
     starts = fraud_times[[len(fraud_times) * block // count for block in range(1, count)]]
     block_of = np.searchsorted(starts, times, side="right")
-    if np.bincount(block_of[~frauds], minlength=count).min() == 0:
-        raise BadInput(
-            f"no genuine row in one of {count} blocks of time before the test period; want one in "
-            "each: are the labels right?"
-        )
     smallest = int(np.bincount(block_of[frauds], minlength=count).min())
     if smallest < MIN_FRAUDS_PER_BLOCK:
         raise BadInput(
             f"too few frauds before the test period: {len(fraud_times)} leave {smallest} in one of "
             f"{count} blocks of time; want at least {MIN_FRAUDS_PER_BLOCK} in each"
+        )
+    if np.bincount(block_of[~frauds], minlength=count).min() == 0:
+        raise BadInput(
+            f"no genuine row in one of {count} blocks of time before the test period; want one in "
+            "each: are the labels right?"
         )
     return block_of
 

@@ -153,6 +153,6 @@ def _reproduce(trained_on: Figures, tools: Mapping[str, str]) -> str:
     return (
         "## Make it again\n\n"
         f"```\n{trained_on['command']}\n```\n\n"
-        "The same bytes on the same machine; on another kind of processor the same figures, but "
-        f"not the same bytes. Made with {versions}."
+        "The same bytes on the same machine; on another kind of processor other bytes, and figures "
+        f"that differ in the third digit. Made with {versions}."
     )

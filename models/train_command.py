@@ -9,6 +9,7 @@ from models.command_line import command_line
 from models.extra import train_extra
 from models.progress import shown
 from stream_scorer.errors import BadInput
+from stream_scorer.finite import FiniteRange
 
 ULB = (
     "Credit card fraud detection, Machine Learning Group of the Université Libre de Bruxelles with "
@@ -38,20 +39,20 @@ ULB = (
 @click.option("--model-version", default="1.0.0", show_default=True, help="Version of the model.")
 @click.option(
     "--test-from",
-    type=float,
+    type=FiniteRange(),
     metavar="SECONDS",
     help="Rows from this Time on are for the test only.  [default: the last fifth of the time]",
 )
 @click.option(
     "--genuine-weight",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     help="How many genuine transactions one genuine row stands for; 1 for a complete file.",
 )
 @click.option(
     "--complete-until",
-    type=float,
+    type=FiniteRange(),
     metavar="SECONDS",
     help="Up to this Time the file is complete: there a genuine row stands for itself.",
 )
@@ -84,9 +85,16 @@ def train(  # noqa: PLR0913 - click passes one argument an option
     if complete_until is not None and genuine_weight == 1:
         raise BadInput("--complete-until is given without --genuine-weight; want both or neither")
     card = card or output.with_suffix(".md")
+    if len({each.resolve() for each in (file, output, card)}) < 3:  # noqa: PLR2004 - all of them
+        raise BadInput(
+            f"DATA, the model and its card would be one file ({output}): want three; see --output "
+            "and --card"
+        )
     for path in (output, card):
         if not path.parent.is_dir():
             raise BadInput(f"cannot write {path}: there is no directory {path.parent}")
+    if not file.is_file():
+        raise BadInput(f"cannot read {file}: no such file")
     with train_extra():
         from models import bundle, model_card, reading, training
         from models.transactions import Sampling

@@ -19,6 +19,7 @@ from producer.watch import Signals, signals, watching
 from stream_scorer import clients
 from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput, DeliveryError
+from stream_scorer.finite import FiniteRange
 from stream_scorer.flags import settings_options
 
 # A run that died may hide behind somebody else's open transaction, and each partition's end counts.
@@ -29,7 +30,7 @@ TAIL = {"enable.partition.eof": "true", "isolation.level": "read_uncommitted"}
 @click.argument("file", required=False, metavar="[FILE]")
 @click.option("--generate", type=click.IntRange(1), metavar="N", help="N synthetic rows, no FILE.")
 @click.option("--seed", type=click.IntRange(0), help="Of --generate: other seed, other rows. [0]")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events a second, exactly.")
+@click.option("--rate", type=FiniteRange(0, min_open=True), help="Events a second, exactly.")
 @click.option(
     "--speed",
     type=to_speed,
@@ -49,7 +50,7 @@ TAIL = {"enable.partition.eof": "true", "isolation.level": "read_uncommitted"}
 @click.option("--labels", is_flag=True, help="Send the column Class to the labels topic too.")
 @click.option(
     "--label-delay",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     metavar="SECONDS",
     help="How long after its event a label follows. [0]",
 )

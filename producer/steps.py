@@ -77,7 +77,7 @@ def to_steps(rows: Rows[R], way: Way, *, first: int = 1) -> Iterator[Step | Malf
     passed, offset_s = 0, 0.0
     for turn in range(1, 2**63):
         suffix = "" if turn == 1 else f"-pass{turn}"
-        number, begin_s, end_s = passed, None, 0.0
+        number, begin_s, end_s, good = passed, None, 0.0, False
         for row in rows.read():
             number = passed + row.number
             if way.limit is not None and number > way.limit:
@@ -93,8 +93,12 @@ def to_steps(rows: Rows[R], way: Way, *, first: int = 1) -> Iterator[Step | Malf
                 time_s += offset_s
             if number >= first:
                 event = rows.to_event(row, suffix=suffix)
-                yield to_step(row, event, way, number=number, time_s=time_s)
-        if not way.loop or number == passed:  # a file without rows would loop for ever
+                step = to_step(row, event, way, number=number, time_s=time_s)
+                good |= isinstance(step, Step)
+                yield step
+            else:
+                good = True  # an earlier run had it
+        if not way.loop or not good:  # a file without a good row would loop for ever
             return
         passed = number
         offset_s += end_s - (begin_s or 0.0) + PASS_GAP_S

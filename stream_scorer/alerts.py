@@ -9,6 +9,7 @@ import click
 from confluent_kafka import Message
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from stream_scorer.config import Settings
 from stream_scorer.flags import settings_options
@@ -52,7 +53,7 @@ def as_table(messages: Sequence[Message]) -> Table:
     columns = (Column(name, no_wrap=True) for name in ("time (UTC)", "risk", "transaction"))
     table = Table(*columns, "why", "from", box=None)
     for message in messages:
-        table.add_row(*cells(message))
+        table.add_row(*map(Text, cells(message)))
     return table
 
 
@@ -63,10 +64,15 @@ def cells(message: Message) -> tuple[str, str, str, str, str]:
     return (
         f"{datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC):%Y-%m-%d %H:%M:%S}",
         f"{alert['probability']:.4f}",
-        alert["transaction_id"],
-        why(alert),
+        printable(alert["transaction_id"]),
+        printable(why(alert)),
         f"{source['topic']}/{source['partition']}/{source['offset']}",
     )
+
+
+def printable(text: str) -> str:
+    """Return a text from outside as one line that cannot steer a terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def why(alert: dict[str, Any]) -> str:

@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from stream_scorer.alerts import why
+from stream_scorer.alerts import printable, why
 from stream_scorer.books import quantiles
 from stream_scorer.errors import Unfit
 from stream_scorer.topics import TopicReader
@@ -68,7 +69,8 @@ class Board:
             self.latency_ms[self.phase].append(latency)
             risk = f"{alert['probability']:.4f}"
             amount = f"{alert['features'].get('Amount', 0):,.2f}"
-            self._latest.append((alert["transaction_id"], risk, amount, why(alert)))
+            identity, reasons = printable(alert["transaction_id"]), printable(why(alert))
+            self._latest.append((identity, risk, amount, reasons))
         now = time.monotonic()
         if now - self.figures.at >= LOOK_S:
             self.figures = read_figures(self.metrics_url, self.figures, now)
@@ -101,7 +103,7 @@ class Board:
         counters.add_row(*self.cells())
         latest = Table("transaction", "risk", "amount", "why", box=None, expand=True)
         for cells in self._latest:
-            latest.add_row(*cells)
+            latest.add_row(*map(Text, cells))
         return Group(counters, "", latest)
 
 

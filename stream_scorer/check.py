@@ -63,10 +63,10 @@ def check(*, as_json: bool, settings: Settings) -> int:
     else:
         table = Table(box=None, show_header=False)
         for name, value in settings.shown().items():
-            table.add_row("  ", name, str(value))
+            table.add_row("  ", name, Text(str(value)))
         for finding in findings:
             mark = Text("ok", "green") if finding.good else Text("NO", "bold red")
-            table.add_row(mark, finding.what, finding.text)
+            table.add_row(mark, Text(finding.what), Text(finding.text))
         Console().print(table)
     wrong = sum(not finding.good for finding in findings)
     if not as_json:
@@ -93,6 +93,10 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield finding
         there += [name] if finding.good else []
     admin = clients.admin(settings)
+    if settings.transactions_topic in there:
+        yield attempt("consumer", lambda: reach_as_consumer(settings))
+    if settings.alerts_topic in there:
+        yield attempt("producer", lambda: reach_as_producer(settings))
     yield attempt("largest record", lambda: compare_sizes(admin, settings, there))
     wanted = {settings.transactions_topic: AclOperation.READ} | dict.fromkeys(
         outputs, AclOperation.WRITE
@@ -118,6 +122,22 @@ def try_clients(settings: Settings) -> str:
     clients.consumer(settings).close()
     clients.producer(settings)
     return "taken by librdkafka"
+
+
+def reach_as_consumer(settings: Settings) -> str:
+    """Reach the transactions with the consumer's own settings."""
+    consumer = clients.consumer(settings)
+    try:
+        clients.reach(consumer, settings.transactions_topic, "consumer")
+    finally:
+        consumer.close()
+    return f"reaches {settings.transactions_topic}"
+
+
+def reach_as_producer(settings: Settings) -> str:
+    """Reach the alerts with the producer's own settings."""
+    clients.reach(clients.producer(settings), settings.alerts_topic, "producer")
+    return f"reaches {settings.alerts_topic}"
 
 
 def describe_model(settings: Settings) -> str:

@@ -54,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output went away: `... | head`
         sys.stderr.close()
         sys.exit(141)
+    except OSError as exc:  # what is not met where it happens: a full disk behind our output
+        click.echo(f"stream-scorer: {exc.filename or 'output'}: {exc.strerror}", err=True)
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

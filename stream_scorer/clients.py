@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from stream_scorer import __version__
-from stream_scorer.config import Settings, variable
+from stream_scorer.config import KNOWN_KEYS, Settings, variable
 from stream_scorer.errors import BadInput, KafkaTrouble
 
 logger = logging.getLogger(__name__)
@@ -51,31 +51,6 @@ PRODUCER: Mapping[str, str] = {
     "delivery.timeout.ms": "120000",
     "message.max.bytes": "10000000",  # the topic's own limit decides
 }
-# Those that people write most, to name the nearest one; librdkafka has 150 more.
-KNOWN_KEYS = (
-    *COMMON,
-    *CONSUMER,
-    *PRODUCER,
-    "debug",
-    "group.instance.id",
-    "group.protocol",
-    "heartbeat.interval.ms",
-    "message.timeout.ms",
-    "partition.assignment.strategy",
-    "sasl.mechanism",
-    "sasl.oauthbearer.client.id",
-    "sasl.oauthbearer.client.secret",
-    "sasl.oauthbearer.method",
-    "sasl.password",
-    "sasl.username",
-    "security.protocol",
-    "socket.timeout.ms",
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.endpoint.identification.algorithm",
-    "ssl.key.location",
-    "ssl.key.password",
-)
 NO_OVERRIDES: Mapping[str, Any] = {}
 # The broker sets these for the consumer protocol (KIP-848) and refuses a client that does.
 CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy")
@@ -120,6 +95,8 @@ def build(client: Callable[[dict[str, Any]], T], settings: Settings, config: dic
     """Make a client; raise BadInput that names the setting librdkafka refuses."""
     try:
         return client(config)
+    except (TypeError, ValueError) as exc:  # a callback that is none; the value may be a secret
+        raise BadInput(f"the Kafka client refuses its settings: {type(exc).__name__}") from None
     except KafkaException as exc:
         text = exc.args[0].str() if exc.args else str(exc)
         found = re.search(r'property:? ["`]([a-z0-9._]+)', text)
@@ -194,6 +171,17 @@ def describe_cluster(
                     f"Kafka at {bootstrap(settings)} does not answer: {first_line(cause)}; see "
                     "SCORER_KAFKA_BOOTSTRAP_SERVERS, and `stream-scorer kafka` for a local one"
                 ) from exc
+
+
+def reach(client: Consumer | Producer, topic: str, side: str) -> None:
+    """Raise KafkaTrouble unless a client, with the settings of its side only, reaches a topic."""
+    try:
+        client.list_topics(topic, CONNECT_TIMEOUT_S / 2)
+    except KafkaException as exc:
+        raise KafkaTrouble(
+            f"the {side} does not reach topic {topic!r}: {first_line(exc.args[0])}; see the "
+            f"SCORER_KAFKA_ and SCORER_KAFKA_{side.upper()}_ settings"
+        ) from exc
 
 
 def bootstrap(settings: Settings) -> str:

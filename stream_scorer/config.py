@@ -21,7 +21,9 @@ from stream_scorer.errors import BadInput
 
 PREFIX = "SCORER_"
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "fraud.onnx"
-SECRET = re.compile(r"passw|passphrase|secret|token|jaas|\.key$|oauthbearer\.config|\.pem$")
+SECRET = re.compile(
+    r"passw|passphrase|secret|token|jaas|\.key$|oauthbearer\.config|\.pem$", re.IGNORECASE
+)
 NO_SECRET = (".file", ".location", ".url")  # they name a place
 # Keys of librdkafka that our way of writing them would miss.
 UNDERSCORED = {"log.level": "log_level"}
@@ -29,6 +31,50 @@ ENDING_IN_FILE = (
     "sasl.oauthbearer.assertion.file",
     "sasl.oauthbearer.assertion.jwt.template.file",
     "sasl.oauthbearer.assertion.private.key.file",
+)
+# Those that people write most, to name the nearest one and to show; librdkafka has 150 more.
+KNOWN_KEYS = (
+    "acks",
+    "allow.auto.create.topics",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "check.crcs",
+    "client.id",
+    "compression.type",
+    "debug",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "fetch.max.bytes",
+    "fetch.queue.backoff.ms",
+    "group.instance.id",
+    "group.protocol",
+    "heartbeat.interval.ms",
+    "isolation.level",
+    "linger.ms",
+    "log_level",
+    "max.poll.interval.ms",
+    "message.max.bytes",
+    "message.timeout.ms",
+    "partition.assignment.strategy",
+    "queue.buffering.max.kbytes",
+    "queued.max.messages.kbytes",
+    "sasl.mechanism",
+    "sasl.oauthbearer.client.id",
+    "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.method",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "session.timeout.ms",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.endpoint.identification.algorithm",
+    "ssl.key.location",
+    "ssl.key.password",
+    "statistics.interval.ms",
 )
 # The guarantee rests on these; another value would lose records without a word.
 OURS = {
@@ -147,7 +193,9 @@ class Settings(BaseModel):
         """Return the settings for a person's eyes: secrets are masked."""
         shown: dict[str, object] = self.model_dump(mode="json", exclude={"kafka"})
         for key, value in sorted(self.kafka.items()):
-            shown[f"kafka.{key}"] = "***" if is_secret(key) else value
+            plain = key.removeprefix("consumer.").removeprefix("producer.") in KNOWN_KEYS
+            # A key that nobody knows may be a secret's, mistyped.
+            shown[f"kafka.{key}"] = value if plain and not is_secret(key) else "***"
         return shown
 
 
@@ -185,7 +233,8 @@ def read_environ(environ: Mapping[str, str], known: Mapping[str, object]) -> dic
         elif name in known:
             found[name] = value
         else:
-            raise BadInput(unknown(full, [PREFIX + each.upper() for each in known]))
+            kafka = map(variable, KNOWN_KEYS)
+            raise BadInput(unknown(full, [*(PREFIX + each.upper() for each in known), *kafka]))
     return found
 
 
@@ -221,9 +270,13 @@ def kafka_keys(source: Mapping[str, Any]) -> dict[str, str]:
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk(f"{prefix}.{key}" if prefix else str(key), inner)
+        elif isinstance(value, list):
+            flat[prefix] = ",".join(map(str, value))
         else:
             flat[prefix] = str(value).lower() if isinstance(value, bool) else str(value)
 
+    if not isinstance(source.get("kafka", {}), dict):
+        raise BadInput(f"kafka is {source['kafka']!r}: want a table of librdkafka keys")
     walk("", source.get("kafka", {}))
     return flat
 

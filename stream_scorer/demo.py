@@ -54,6 +54,7 @@ def demo(*, keep: bool) -> int:
     nothing lost, nothing repeated. Exits 0 only if that is so. Takes less than a minute.
     """
     console = Console()
+    signal.signal(signal.SIGTERM, lambda _, __: sys.exit(128 + signal.SIGTERM))  # stops the parts
     with ExitStack() as stack:
         console.print("Starting Apache Kafka...")
         kafka = stack.enter_context(local_kafka())
@@ -98,13 +99,19 @@ def send_all(settings: Settings, board: Board) -> int:
 def replay(arguments: list[str], settings: Settings, board: Board, live: Live | None) -> int:
     """Run `stream-scorer replay` and show the board meanwhile; return the events confirmed."""
     command = [sys.executable, "-m", "stream_scorer", "replay", *arguments, "--labels", "--json"]
-    with subprocess.Popen(  # noqa: S603 - our own command
-        command, stdout=subprocess.PIPE, env=environment(settings)
-    ) as process:
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [*GUARDED, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(settings),
+        start_new_session=True,
+    )
+    try:
         while process.poll() is None:
             board.look()
             board.show(live)
-        answer = process.stdout.read() if process.stdout else b""
+    finally:
+        answer, _ = process.communicate()  # closes its standard input, which is the signal to stop
     if process.returncode:
         raise Unfit(f"the replay ended with exit code {process.returncode}: see its line above")
     return int(json.loads(answer)["confirmed"])

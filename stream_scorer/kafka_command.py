@@ -69,7 +69,7 @@ def create_topics(
         settings.labels_topic,
         *filter(None, [settings.scores_topic]),
     ]
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
     there = admin.list_topics(timeout=10).topics
     wide = {"max.message.bytes": str(LARGEST_RECORD_BYTES + DLQ_HEADROOM_BYTES)}
     new = [

@@ -40,6 +40,8 @@ def kafka_jars() -> list[Path]:
                 f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
                 resolver=PythonResolver(progress_callback=show),  # type: ignore[arg-type]
             )
+        except PermissionError as exc:
+            raise KafkaTrouble(f"{exc.filename} cannot be written: Kafka is kept there") from exc
         except (OSError, RuntimeError) as exc:  # requests' errors are OSErrors
             raise KafkaTrouble(
                 f"cannot fetch Apache Kafka {KAFKA_VERSION} (45 MB, needed once): is the Maven "

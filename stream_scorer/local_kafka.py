@@ -115,8 +115,12 @@ def lock_folder(folder: Path) -> int:
 
     The guardians inherit the lock: a folder is free when its last broker is gone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as exc:
+        raise KafkaTrouble(f"{folder} cannot hold Kafka's data: {exc.strerror}") from exc
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -55,17 +55,21 @@ class Model:
                 f"model {path} is no bundle of schema {BUNDLE_SCHEMA}: it has no feature names and "
                 "golden rows; make one with `stream-scorer model train`"
             )
-        names = tuple(read_json(path, metadata, "feature_names"))
-        model = cls(
-            name=metadata.get("name", ""),
-            version=metadata.get("version", ""),
-            sha256=found,
-            feature_names=names,
-            baseline=np.asarray(read_json(path, metadata, "baseline"), dtype=np.float64),
-            session=session,
-        )
-        check_shape(path, model)
-        check_golden_rows(path, model, read_json(path, metadata, "golden"))
+        try:
+            model = cls(
+                name=metadata.get("name", ""),
+                version=metadata.get("version", ""),
+                sha256=found,
+                feature_names=tuple(read_json(path, metadata, "feature_names")),
+                baseline=np.asarray(read_json(path, metadata, "baseline"), dtype=np.float64),
+                session=session,
+            )
+            check_shape(path, model)
+            check_golden_rows(path, model, read_json(path, metadata, "golden"))
+        except (KeyError, TypeError, ValueError, OverflowError) as exc:
+            raise BadInput(
+                f"model {path} has metadata of another shape than a bundle's: {exc}"
+            ) from exc
         return model
 
     def score(self, matrix: Matrix) -> tuple[Vector, Vector]:
@@ -131,7 +135,15 @@ def check_golden_rows(path: Path, model: Model, golden: dict[str, Any]) -> None:
     matrix = np.asarray(golden["features"], dtype=np.float64)
     if not len(expected) or matrix.shape != (len(expected), len(model.feature_names)):
         raise BadInput(f"model {path}: golden rows have shape {matrix.shape}")
-    logit, probability = model.score(matrix)
+    if tuple(golden.get("names", model.feature_names)) != model.feature_names:
+        raise BadInput(
+            f"model {path} names its features {', '.join(model.feature_names)}, but its golden "
+            f"rows have {', '.join(map(str, golden['names']))}: want the same order"
+        )
+    try:
+        logit, probability = model.score(matrix)
+    except Exception as exc:  # onnxruntime's errors have no base class but this
+        raise BadInput(f"model {path} cannot score: {str(exc).splitlines()[0]}") from exc
     if logit.shape != expected.shape or probability.shape != expected.shape:
         raise BadInput(f"model {path} gives shape {probability.shape}: want {expected.shape}")
     off = np.abs(probability - expected)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column
 from rich.table import Table as Grid
+from rich.text import Text
 
 from stream_scorer.alerts import why
 from stream_scorer.codecs import CODECS
@@ -252,11 +253,14 @@ def as_tables(summary: dict[str, Any]) -> Iterator[Grid]:
     riskiest = Grid(*columns, "decision", "why", box=None)
     for row in summary["riskiest"]:
         shown = (row["line"], row["transaction_id"], f"{row['probability']:.4f}", row["decision"])
-        riskiest.add_row(*map(str, shown), row["reasons"])
+        riskiest.add_row(*(Text(str(each)) for each in shown), Text(row["reasons"]))
     yield riskiest
     if summary["not_scored"]:
         refused = Grid("rows", "could not be scored because", box=None)
         reasons = Counter(summary["not_scored_reasons"]).most_common(REASONS_SHOWN)
         for reason, count in reasons:
-            refused.add_row(str(count), reason)
+            refused.add_row(str(count), Text(reason))
+        rest = summary["not_scored"] - sum(count for _, count in reasons)
+        if rest:
+            refused.add_row(str(rest), "something else: every row with -o")
         yield refused

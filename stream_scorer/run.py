@@ -78,8 +78,10 @@ def assemble(
     """Wire the parts together; raise KafkaTrouble if the cluster or a topic is not to be had."""
     cluster_id = check_cluster(settings)
     metrics = Metrics(registry, model)
+    consumer = clients.consumer(settings)
+    clients.reach(consumer, settings.transactions_topic, "consumer")
     return Service(
-        source=KafkaSource(clients.consumer(settings), settings.transactions_topic),
+        source=KafkaSource(consumer, settings.transactions_topic),
         scorer=Scorer(
             model=model,
             decoder=CODECS[settings.format](model.feature_names),

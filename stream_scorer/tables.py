@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -142,6 +143,8 @@ def to_cell(field: object) -> Cell:
         return field if isfinite(field) else str(field)
     if field is None or type(field) is int:
         return field
+    if isinstance(field, Decimal):
+        return to_cell(float(field))
     return str(field)  # a date, true or false
 
 
@@ -216,7 +219,7 @@ def read_csv(file: BinaryIO, name: str) -> Records:
     rows = csv_rows(lines)
     _, header = next(rows, (0, ()))
     if isinstance(header, str):
-        raise BadInput(f"{name}: the header is {header}; want comma-separated UTF-8")
+        raise BadInput(f"{name}: the header cannot be read ({header}); want comma-separated UTF-8")
     if not header:
         raise BadInput(f"{name} is empty; want a header and rows")
     size = Path(name).stat().st_size if file.seekable() and Path(name).is_file() else None

@@ -176,3 +176,15 @@ def test_key_that_librdkafka_refuses_is_named_as_its_variable(key: str) -> None:
     settings = load(flags={"kafka": {key: "nonsense"}})
     with pytest.raises(BadInput, match=f"SCORER_KAFKA_{key.replace('.', '_').upper()}"):
         clients.producer(settings)
+
+
+def test_a_mistyped_secret_is_not_shown() -> None:
+    environ = {"SCORER_KAFKA_SASL_PASWORD": "hunter2", "SCORER_KAFKA_SASL_USERNAME": "me"}
+    shown = Settings.load(environ=environ).shown()
+    assert shown["kafka.sasl.pasword"] == "***"
+    assert shown["kafka.sasl.username"] == "me"
+
+
+def test_a_mistyped_kafka_variable_is_told_the_nearest() -> None:
+    with pytest.raises(BadInput, match=r"did you mean SCORER_KAFKA_BOOTSTRAP_SERVERS\?"):
+        Settings.load(environ={"SCORER_KAFA_BOOTSTRAP_SERVERS": "a:1"})

@@ -44,10 +44,16 @@ def test_a_suffix_tells_the_passes_apart() -> None:
     assert msgspec.json.decode(made.value)["transaction_id"] == "a-pass2"
 
 
-def test_an_empty_id_is_malformed() -> None:
-    assert to_event(row(transaction_id=None), stem="f") == Malformed(
-        7, 8, "transaction_id is empty"
-    )
+def test_an_empty_id_is_the_rows_place() -> None:
+    made = to_event(row(transaction_id=None), stem="file")
+    assert isinstance(made, Event)
+    assert made.transaction_id == "file-000000007"
+
+
+def test_an_empty_label_is_none() -> None:
+    made = to_event(row(Class=None), stem="file")
+    assert isinstance(made, Event)
+    assert made.label is None
 
 
 @pytest.mark.parametrize(
@@ -58,10 +64,10 @@ def test_a_label_is_read_as_the_origin_wrote_it(cell: Cell, label: int) -> None:
     assert event(Class=cell).label == label
 
 
-@pytest.mark.parametrize("cell", [None, 2, 0.5, "fraud", -1])
+@pytest.mark.parametrize("cell", [2, 0.5, "fraud", -1])
 def test_another_label_is_malformed(cell: Cell) -> None:
     made = to_event(row(Class=cell), stem="file")
-    assert made == Malformed(7, 8, f"Class is {cell!r}, want 0 or 1")
+    assert made == Malformed(7, 8, f"Class is {cell!r}, want 0, 1 or nothing")
 
 
 def test_a_table_without_labels_has_none() -> None:

@@ -113,3 +113,20 @@ def test_truncated_file_is_refused(tmp_path: Path, tiny_path: Path) -> None:
 def test_missing_file_says_which_setting_to_mend(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"No such file.*SCORER_MODEL"):
         Model.load(tmp_path / "none.onnx")
+
+
+def test_a_changed_list_of_names_is_told_by_the_golden_rows(tmp_path: Path) -> None:
+    golden = {**json.loads(metadata()["golden"]), "names": ["V1", "Time", "Amount"]}
+    path = write_bundle(tmp_path / "m.onnx", metadata(golden=json.dumps(golden)))
+    with pytest.raises(BadInput, match="golden rows have V1, Time, Amount"):
+        Model.load(path)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{"feature_names": "5"}, {"baseline": '["a"]'}, {"golden": "null"}, {"golden": "{}"}],
+)
+def test_metadata_of_another_shape_is_one_line(tmp_path: Path, entries: dict[str, str]) -> None:
+    path = write_bundle(tmp_path / "m.onnx", metadata(**entries))
+    with pytest.raises(BadInput, match="metadata of another shape"):
+        Model.load(path)

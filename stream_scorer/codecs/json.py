@@ -88,13 +88,17 @@ def explain(value: bytes | None, exc: Exception) -> Reject:  # noqa: PLR0911 - a
     return Reject("DECODE", text)
 
 
+# Bytes. A larger value that is no JSON is DECODE without a second look, which takes its time.
+LOOK_AGAIN_BYTES = 65_536
+
+
 class NonFiniteError(Exception):
     """Raised by the second look at a value that holds NaN or Infinity as a number."""
 
 
 def holds_nonfinite(value: bytes) -> bool:
     """Tell whether a value is no JSON only because it holds NaN or Infinity where a number goes."""
-    if b"NaN" not in value and b"Infinity" not in value:
+    if len(value) > LOOK_AGAIN_BYTES or (b"NaN" not in value and b"Infinity" not in value):
         return False
 
     def refuse(_: str) -> NoReturn:

@@ -7,8 +7,9 @@ from stream_scorer.records import DeadLetter, Headers
 
 DLQ_VERSION = "1"
 PREFIX = "dlq."
-# Milliseconds. Kafka 4 refuses a timestamp more than an hour ahead of its clock.
-FUTURE_LIMIT_MS = 3_600_000
+# Milliseconds. Kafka 4 refuses a timestamp more than an hour ahead of its clock, which may be
+# minutes behind ours.
+FUTURE_LIMIT_MS = 3_000_000
 
 
 def headers(letter: DeadLetter, *, group: str, app: str, sha256: str, now_ms: int) -> Headers:

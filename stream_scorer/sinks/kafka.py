@@ -36,7 +36,7 @@ class KafkaSink:
         producer = clients.producer(settings)
         for topic in (settings.alerts_topic, settings.dead_letters_topic, settings.scores_topic):
             if topic:
-                producer.list_topics(topic, clients.CONNECT_TIMEOUT_S)
+                clients.reach(producer, topic, "producer")
         return cls(producer, settings, model_sha256=model_sha256, metrics=metrics)
 
     def write(self, outcome: Outcome) -> None:
@@ -113,7 +113,8 @@ class KafkaSink:
         """Note an alert's latency: from its event's timestamp to the broker's acknowledgement."""
         self._acked(place(record), error, message)
         latency = message.latency()
-        if error is None and latency is not None:
+        known = record.timestamp()[1] > 0  # -1: the record has no time
+        if error is None and latency is not None and known:
             self._metrics.alert_acked((written_ms - record.timestamp()[1]) / 1000 + latency)
 
 
