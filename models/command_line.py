@@ -11,7 +11,7 @@ ELSEWHERE = {"output", "card"}
 
 def command_line(context: click.Context) -> str:
     """Return the command as it was given: no directories, no defaults."""
-    words = context.command_path.split()
+    words = ["stream-scorer", "model", context.info_name or ""]
     for option in context.command.params:
         value = context.params[option.name or ""]
         if option.name in ELSEWHERE or value in (None, False, option.default):

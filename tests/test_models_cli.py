@@ -35,7 +35,9 @@ def test_help_shows_an_example() -> None:
 
 def test_a_missing_extra_is_named_in_one_line(tmp_path: Path) -> None:
     absent = "import sys; sys.modules['pandas'] = None"  # as if not installed
-    arguments = ["model", "train", "any.csv", "--output", str(tmp_path / "fraud.onnx")]
+    data = tmp_path / "any.csv"
+    data.touch()
+    arguments = ["model", "train", str(data), "--output", str(tmp_path / "fraud.onnx")]
     found = run_python(f"{absent}; from stream_scorer.cli import main; main({arguments!r})")
     assert found.returncode == 1
     assert found.stderr == (
@@ -88,3 +90,11 @@ def test_a_csv_becomes_a_model_and_a_card_that_tells_how_to_make_it_again(tmp_pa
         "made up.csv",
         "made-up.onnx",
     ]
+
+
+def test_the_training_file_is_not_written_over(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("Time\n1\n")
+    with pytest.raises(BadInput, match="would be one file"):
+        CliRunner().invoke(model, ["train", str(data), "-o", str(data)], catch_exceptions=False)
+    assert data.read_text() == "Time\n1\n"
