@@ -1,6 +1,7 @@
 """The end of a topic: which rows a dead run put there without hearing Kafka's confirmation."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from confluent_kafka import (
@@ -10,6 +11,7 @@ from confluent_kafka import (
 )
 
 from producer.sender import RUN_HEADER, Headers
+from stream_scorer import clients
 from stream_scorer.errors import KafkaTrouble
 
 # Seconds. The last request of a run that was killed may still be on its way through the broker.
@@ -41,10 +43,10 @@ def ends(consumer: Reader, topic: str, *, partitions: int) -> dict[int, int]:
     """Return the next offset of each partition."""
     try:
         return {
-            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), SILENCE_S)[
-                1
-            ]
-            for partition in range(partitions)
+            place.partition: clients.settled(
+                partial(consumer.get_watermark_offsets, place, SILENCE_S), timeout_s=SILENCE_S
+            )[1]
+            for place in (TopicPartition(topic, number) for number in range(partitions))
         }
     except KafkaException as exc:
         raise KafkaTrouble(f"cannot read the end of {topic!r}: {exc.args[0].str()}") from exc

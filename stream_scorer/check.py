@@ -1,7 +1,6 @@
 """`stream-scorer check`: settings, model, broker, topics and rights, without joining the group."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -29,11 +28,6 @@ from stream_scorer.records import DLQ_HEADROOM_BYTES
 
 ANSWER_TIMEOUT_S = 10.0
 # The coordinator of groups is being made or moved: ask again.
-NOT_YET = {
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.NOT_COORDINATOR,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +176,19 @@ def topic_right(admin: AdminClient, name: str, wanted: AclOperation) -> str:
 
 def group_right(admin: AdminClient, group: str) -> str:
     """Check that the group may be read; a new broker takes seconds to be ready for groups."""
-    deadline = time.monotonic() + ANSWER_TIMEOUT_S
-    while True:
+
+    def ask() -> Any:  # noqa: ANN401 - a list, or None
         answer = admin.describe_consumer_groups(
             [group], include_authorized_operations=True, request_timeout=ANSWER_TIMEOUT_S
         )
-        try:
-            return has(answer[group].result().authorized_operations, AclOperation.READ)
-        except KafkaException as exc:
-            if exc.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return f"{group} is new"
-            if exc.args[0].code() not in NOT_YET or time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
+        return answer[group].result().authorized_operations
+
+    try:
+        return has(clients.settled(ask, timeout_s=ANSWER_TIMEOUT_S), AclOperation.READ)
+    except KafkaException as exc:
+        if exc.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return f"{group} is new"
+        raise
 
 
 def has(operations: Any, wanted: AclOperation) -> str:  # noqa: ANN401 - a list, or None

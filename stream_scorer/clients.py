@@ -184,6 +184,22 @@ def reach(client: Consumer | Producer, topic: str, side: str) -> None:
         ) from exc
 
 
+def settled(ask: Callable[[], T], *, timeout_s: float) -> T:
+    """Return the answer of `ask`, asked again while the cluster says: not yet.
+
+    So it speaks of what has just been made (a topic) or has just started (its coordinator).
+    Raises KafkaException as `ask` does: for anything else at once, for this after `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as exc:
+            if exc.args[0].code() not in NOT_YET or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
 def bootstrap(settings: Settings) -> str:
     """Return the address that is asked first."""
     return settings.sides[0].get("bootstrap.servers", COMMON["bootstrap.servers"])
@@ -194,6 +210,14 @@ def first_line(error: KafkaError) -> str:
     return " ".join(error.str().split())[:300]
 
 
+# Answers that change by waiting a little.
+NOT_YET = {
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+}
 # Answers that will not change by waiting.
 REFUSALS = {
     KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own name

@@ -117,7 +117,7 @@ def lock_folder(folder: Path) -> int:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
+        tempfile.TemporaryFile(dir=folder).close()  # its name is gone: nothing to remove
         lock = os.open(folder, os.O_RDONLY)
     except OSError as exc:
         raise KafkaTrouble(f"{folder} cannot hold Kafka's data: {exc.strerror}") from exc

@@ -1,6 +1,7 @@
 """Reads a topic outside any group: what it holds now, and what comes after."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -31,7 +32,10 @@ class TopicReader:
         try:
             for number in range(partitions):
                 each = TopicPartition(topic, number)
-                low, high = self._reader.get_watermark_offsets(each, READ_TIMEOUT_S)
+                low, high = clients.settled(
+                    partial(self._reader.get_watermark_offsets, each, READ_TIMEOUT_S),
+                    timeout_s=READ_TIMEOUT_S,
+                )
                 each.offset = low if last is None else max(low, high - last)
                 starts.append(each)
                 if high > each.offset:

@@ -3,9 +3,9 @@
 import logging
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
-from stream_scorer.clients import SAME_ERROR_S, ErrorLog
+from stream_scorer.clients import SAME_ERROR_S, ErrorLog, settled
 from tests.fakes import Clock
 
 
@@ -20,3 +20,33 @@ def test_broker_that_is_away_is_logged_once_in_a_while(caplog: pytest.LogCapture
         clock.now += SAME_ERROR_S
         log(KafkaError(KafkaError._TRANSPORT, "refused"))
     assert len(caplog.records) == 3
+
+
+def test_question_to_a_topic_just_made_is_asked_again() -> None:
+    answers = iter([KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.NOT_COORDINATOR, None])
+
+    def ask() -> str:
+        code = next(answers)
+        if code is not None:
+            raise KafkaException(KafkaError(code))
+        return "settled"
+
+    assert settled(ask, timeout_s=5) == "settled"
+
+
+@pytest.mark.parametrize(
+    ("code", "timeout_s"),
+    [(KafkaError.TOPIC_AUTHORIZATION_FAILED, 5.0), (KafkaError.NOT_COORDINATOR, -1.0)],
+    ids=["no right", "no time left"],
+)
+def test_answer_that_waiting_does_not_change_is_raised(code: int, timeout_s: float) -> None:
+    asked = 0
+
+    def ask() -> None:
+        nonlocal asked
+        asked += 1
+        raise KafkaException(KafkaError(code))
+
+    with pytest.raises(KafkaException):
+        settled(ask, timeout_s=timeout_s)
+    assert asked == 1

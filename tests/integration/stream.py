@@ -5,14 +5,17 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -22,7 +25,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from stream_scorer.check import NOT_YET
+from stream_scorer.clients import settled
 from stream_scorer.config import Settings
 from stream_scorer.topics import TopicReader
 
@@ -156,22 +159,44 @@ class Stream:
         return sent
 
     def committed(self) -> int:
-        """Return the sum of the group's committed offsets; a new broker makes their topic first."""
-        topic = self.settings.transactions_topic
-        places = [TopicPartition(topic, number) for number in range(self.partitions)]
-        found: list[TopicPartition] = []
-
-        def answered() -> bool:
-            try:
-                found.extend(self.group.committed(places, timeout=30))
-            except KafkaException as exc:
-                if exc.args[0].code() not in NOT_YET:
-                    raise
-                return False
-            return True
-
-        wait_for("the group's coordinator", answered)
+        """Return the sum of the group's committed offsets."""
+        ask = partial(self.group.committed, self.places(), timeout=30)
+        found = settled(ask, timeout_s=WAIT_S)
         return sum(max(0, place.offset) for place in found)
+
+    def written(self, topic: str) -> int:
+        """Return how many records a topic holds."""
+        ends = [
+            settled(partial(self.group.get_watermark_offsets, place, 30), timeout_s=WAIT_S)
+            for place in self.places(topic)
+        ]
+        return sum(high - low for low, high in ends)
+
+    def places(self, topic: str = "") -> list[TopicPartition]:
+        topic = topic or self.settings.transactions_topic
+        return [TopicPartition(topic, number) for number in range(self.partitions)]
+
+    @contextmanager
+    def load(self, events: Iterator[tuple[str, bytes]]) -> Iterator[list[str]]:
+        """Send events until the block ends and a few more; give the keys sent, whole at the end."""
+        keys: list[str] = []
+        done = threading.Event()
+
+        def feed() -> None:
+            last = False
+            while not last:
+                last = done.wait(0.02)
+                piece = list(islice(events, 200))
+                self.send(piece)
+                keys.extend(key for key, _ in piece)
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        try:
+            yield keys
+        finally:
+            done.set()
+            feeder.join()
 
     def wait_committed(self, count: int) -> None:
         wait_for(f"{count} records committed", lambda: self.committed() >= count)
