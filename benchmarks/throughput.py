@@ -104,7 +104,7 @@ def run_service(bootstrap: str, group: str, rows: int) -> Figures:
     model = Model.load(settings.model)
     warm_up(model, settings.max_batch_rows)
     registry = CollectorRegistry()
-    service = assemble(settings, model, registry, Health())
+    service, _ = assemble(settings, model, registry, Health(), seen=None)
     records = registry.restricted_registry(["scorer_records_total"])
     found: Figures = {}
 

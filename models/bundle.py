@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from models import profile
 from models.transactions import Floats
 from stream_scorer.errors import BadInput, ScorerError
 
@@ -44,6 +45,10 @@ class Metadata:
     baseline: Floats
     golden: Golden
     histograms: Mapping[str, Mapping[str, Sequence[float]]]
+    # Of the logit on the training rows; empty where there were none.
+    score_histogram: Mapping[str, Sequence[float]]
+    # Features that are read and change no score: nobody need watch them.
+    weightless: Sequence[str]
     evaluation: Mapping[str, object]
     trained_on: Mapping[str, object]
     tools: Mapping[str, str]
@@ -67,6 +72,8 @@ class Metadata:
                 }
             ),
             "histograms": _json(self.histograms),
+            **({"score_histogram": _json(self.score_histogram)} if self.score_histogram else {}),
+            "weightless": _json(list(self.weightless)),
             "evaluation": _json(self.evaluation),
             "trained_on": _json(self.trained_on),
             "tools": _json(self.tools),
@@ -110,6 +117,12 @@ def score(
     # By name: unnamed outputs come sorted by name.
     logit, probability = session.run(["logit", "probability"], {"features": features})
     return logit, probability
+
+
+def score_histogram(content: bytes, features: Floats, weights: Floats) -> profile.Histogram:
+    """Return the histogram of the logit on raw rows (n, k), for who watches the scores drift."""
+    logit, _ = score(content, features)
+    return profile.histogram(logit.astype(np.float64), weights)
 
 
 def metadata_texts(content: bytes) -> dict[str, str]:

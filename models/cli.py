@@ -9,6 +9,7 @@ COMMANDS = {
     "convert": "models.convert_command:convert",
     "inspect": "models.inspect_command:inspect",
     "verify": "models.inspect_command:verify",
+    "switch": "models.switch_command:switch",
 }
 
 
@@ -20,4 +21,5 @@ def model() -> None:
     stream-scorer model train creditcard.csv -o my.onnx     fit one, measured on later rows
     stream-scorer model convert my.keras --features ...     bring your own
     stream-scorer model inspect my.onnx                     what it says of itself
+    stream-scorer model switch my.onnx                      let the running replicas take it
     """

@@ -90,6 +90,12 @@ def convert(source: Source, order: Order) -> bytes:
 
     golden = made_up.make(order.features.baseline, order.features.spread, probability, seed=SEED)
     graph = wrap(net, order.scaling, name=order.name)
+    rows = order.features.rows
+    scores = (
+        bundle.score_histogram(graph.SerializeToString(), rows, np.ones(len(rows)))
+        if len(rows)
+        else {}
+    )
     return bundle.pack(
         graph,
         bundle.Metadata(
@@ -100,6 +106,8 @@ def convert(source: Source, order: Order) -> bytes:
             baseline=order.features.baseline,
             golden=golden,
             histograms=order.features.histograms,
+            score_histogram=scores,
+            weightless=(),
             evaluation={},
             trained_on={"converted_from": source.file, "command": order.command},
             tools={

@@ -57,6 +57,8 @@ def train(file: TrainingFile, order: Order, progress: Tell) -> bytes:
             rows, baseline=baseline, keras_score=fitted.keras_score, seed=order.recipe.seed
         ),
         histograms=profile.histograms(FEATURES, rows.features, rows.weights),
+        score_histogram=bundle.score_histogram(content, rows.features, rows.weights),
+        weightless=[name for name, used in zip(FEATURES, fitted.used, strict=True) if not used],
         evaluation={
             **evaluate(scored, seed=order.recipe.seed),
             "time_effect": time_effect(content, test.features),

@@ -22,7 +22,8 @@ class Typical:
     names: tuple[str, ...]
     baseline: Floats
     spread: Floats
-    histograms: dict[str, dict[str, list[float] | list[int]]]
+    histograms: dict[str, profile.Histogram]
+    rows: Floats  # (n, features): those of the file; none where none was given
     sha256: str  # of the file; empty where none was given
 
     def around(self, scaling: Scaling) -> "Typical":
@@ -32,7 +33,9 @@ class Typical:
 
 def from_names(names: tuple[str, ...]) -> Typical:
     """Return what is known without rows: nothing but the order; 0 and 1 stand for the values."""
-    return Typical(names, np.zeros(len(names)), np.ones(len(names)), {}, "")
+    return Typical(
+        names, np.zeros(len(names)), np.ones(len(names)), {}, np.empty((0, len(names))), ""
+    )
 
 
 def from_file(path: Path, *, label: str) -> Typical:
@@ -51,6 +54,7 @@ def from_file(path: Path, *, label: str) -> Typical:
         profile.baseline(features[genuine], weights[genuine]),
         features.std(axis=0),
         profile.histograms(names, features, weights),
+        features,
         sha256,
     )
 

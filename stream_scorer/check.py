@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_scorer import clients
+from stream_scorer.challenger import Challenger
 from stream_scorer.config import Settings
 from stream_scorer.errors import ScorerError
 from stream_scorer.flags import RUN_SETTINGS, settings_options
@@ -27,7 +29,6 @@ from stream_scorer.model import Model
 from stream_scorer.records import DLQ_HEADROOM_BYTES
 
 ANSWER_TIMEOUT_S = 10.0
-# The coordinator of groups is being made or moved: ask again.
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ def check(*, as_json: bool, settings: Settings) -> int:
 def look(settings: Settings) -> Iterator[Finding]:
     """Yield what is found, in the order in which it matters."""
     yield attempt("model", lambda: describe_model(settings))
+    if settings.challenger:
+        yield attempt("challenger", lambda: describe_challenger(settings))
     yield attempt("Kafka settings", lambda: try_clients(settings))
     try:
         metadata = clients.describe_cluster(settings)
@@ -79,10 +82,8 @@ def look(settings: Settings) -> Iterator[Finding]:
         return
     brokers = len(metadata.brokers)
     yield Finding("broker", good=True, text=f"{clients.bootstrap(settings)}, {brokers} brokers")
-    outputs = [settings.alerts_topic, settings.dead_letters_topic]
-    outputs += [settings.scores_topic] if settings.scores_topic else []
     there = []
-    for name in [settings.transactions_topic, *outputs]:
+    for name in [settings.transactions_topic, *settings.outputs]:
         finding = attempt(f"topic {name}", partial(describe, metadata, name, settings))
         yield finding
         there += [name] if finding.good else []
@@ -93,10 +94,13 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield attempt("producer", lambda: reach_as_producer(settings))
     yield attempt("largest record", lambda: compare_sizes(admin, settings, there))
     wanted = {settings.transactions_topic: AclOperation.READ} | dict.fromkeys(
-        outputs, AclOperation.WRITE
+        settings.outputs, AclOperation.WRITE
     )
     for name in there:
         yield attempt(f"right on {name}", partial(topic_right, admin, name, wanted[name]))
+    if settings.control_topic in there:  # it is written to, and read
+        right = partial(topic_right, admin, settings.control_topic, AclOperation.READ)
+        yield attempt(f"right to read {settings.control_topic}", right)
     yield attempt("right on the group", lambda: group_right(admin, settings.group_id))
 
 
@@ -136,9 +140,18 @@ def reach_as_producer(settings: Settings) -> str:
 
 def describe_model(settings: Settings) -> str:
     """Load the model, which checks it; say what it is and what events must hold."""
-    model = Model.load(settings.model, sha256=settings.model_sha256)
+    model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
     names = ", ".join(model.feature_names)
     return f"{model.name} {model.version} ({model.sha256[:12]}), golden rows hold; events: {names}"
+
+
+def describe_challenger(settings: Settings) -> str:
+    """Load the challenger and fit it beside the model; say what it is."""
+    champion = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
+    second = Challenger.beside(
+        champion, Model.load(settings.challenger or Path(), setting="SCORER_CHALLENGER"), sample=0
+    ).model
+    return f"{second.name} {second.version} ({second.sha256[:12]}), golden rows hold"
 
 
 def describe(metadata: ClusterMetadata, name: str, settings: Settings) -> str:

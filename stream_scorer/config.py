@@ -99,6 +99,21 @@ class Settings(BaseModel):
     model_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = Field(
         "", description="Refuse any model file but the one with this sha256."
     )
+    challenger: Path | None = Field(
+        None, description="A second bundle that scores the same records and never alerts."
+    )
+    disagreements_sample: float = Field(
+        0.1, ge=0, le=1, description="Share of the challenger's disagreements that is published."
+    )
+    shadow_rows: int = Field(
+        1000,
+        ge=0,
+        le=10_000_000,
+        description="Rows that a new model scores unseen, then it decides.",
+    )
+    drift_window_s: int = Field(
+        86_400, ge=60, le=2_592_000, description="Seconds of traffic that drift is measured on."
+    )
     threshold: float = Field(
         0.8, ge=0, le=1, description="Alert if and only if the probability is at least this."
     )
@@ -114,6 +129,12 @@ class Settings(BaseModel):
     dead_letters_topic: Topic = Field(
         "transactions-dlq", description="Where records go that cannot be scored."
     )
+    disagreements_topic: OptionalTopic = Field(
+        "", description="Where a sample of the challenger's disagreements goes; empty: nowhere."
+    )
+    control_topic: OptionalTopic = Field(
+        "", description="Says which model to run, and takes who scored what; empty: none."
+    )
     labels_topic: Topic = Field("fraud-labels", description="Where the truth goes (`replay`).")
     format: Literal["json"] = Field("json", description="Wire format of the transactions.")
     sinks: tuple[Literal["kafka", "log"], ...] = Field(
@@ -128,6 +149,12 @@ class Settings(BaseModel):
     kafka: dict[str, str] = Field(
         {}, repr=False, description="librdkafka keys; `consumer.` or `producer.` before one side's."
     )
+
+    @field_validator("challenger", mode="before")
+    @classmethod
+    def name_none(cls, value: object) -> object:
+        """Read an empty text as no challenger: a variable may be set to nothing."""
+        return value or None
 
     @field_validator("sinks", mode="before")
     @classmethod
@@ -149,11 +176,16 @@ class Settings(BaseModel):
                 raise ValueError(f"{variable(key)} is {value!r}: want {want}, or records are lost")
             if name == "group.id":
                 raise ValueError(f"{variable(key)} is not taken: use SCORER_GROUP_ID")
-        topics = [self.transactions_topic, self.alerts_topic, self.dead_letters_topic]
-        topics += [self.labels_topic, *filter(None, [self.scores_topic])]
+        topics = [self.transactions_topic, *self.outputs, self.labels_topic]
         if len(set(topics)) < len(topics):
             raise ValueError(f"want different topics for each purpose, not {', '.join(topics)}")
         return self
+
+    @property
+    def outputs(self) -> list[str]:
+        """The topics that `run` writes to."""
+        optional = (self.scores_topic, self.disagreements_topic, self.control_topic)
+        return [self.alerts_topic, self.dead_letters_topic, *filter(None, optional)]
 
     @classmethod
     def load(

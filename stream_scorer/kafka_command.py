@@ -64,18 +64,18 @@ def create_topics(
     """Create the topics of the settings that are not there yet; return all their names."""
     names = [
         settings.transactions_topic,
-        settings.alerts_topic,
-        settings.dead_letters_topic,
+        *settings.outputs,
         settings.labels_topic,
-        *filter(None, [settings.scores_topic]),
     ]
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
     there = admin.list_topics(timeout=10).topics
     wide = {"max.message.bytes": str(LARGEST_RECORD_BYTES + DLQ_HEADROOM_BYTES)}
+    own = {
+        settings.dead_letters_topic: wide,
+        settings.control_topic: {"cleanup.policy": "compact"},
+    }
     new = [
-        NewTopic(name, partitions, config=wide if name == settings.dead_letters_topic else {})
-        for name in names
-        if name not in there
+        NewTopic(name, partitions, config=own.get(name, {})) for name in names if name not in there
     ]
     for name, created in admin.create_topics(new).items() if new else ():
         try:

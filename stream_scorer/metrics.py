@@ -6,7 +6,7 @@ README.md's table is held to this list by a test.
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -24,15 +24,20 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from stream_scorer.drift import Drift
 from stream_scorer.model import Model
 from stream_scorer.records import Outcome, Partition, Vector
 
-STAGES = ("decode", "score", "reasons", "publish", "commit")
+STAGES = ("decode", "score", "reasons", "challenger", "publish", "commit", "shadow")
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 LATENCY_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0)
 BATCH_RECORDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 # Fine near 0, where almost all are, and near 1, where decisions fall.
 PROBABILITY = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+# Of a challenger's probability less the champion's: fine around 0, where good models agree.
+DIFFERENCE = (-0.8, -0.5, -0.2, -0.1, -0.05, -0.01, -0.001, 0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8)
+DRIFT_WINDOW_S = 86_400.0
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # half of the lines, nobody's question
 
@@ -40,7 +45,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # half of the lines, 
 class Metrics:
     """All metrics of one process, in one registry."""
 
-    def __init__(self, registry: CollectorRegistry, model: Model) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, model: Model, *, drift_window_s: float = DRIFT_WINDOW_S
+    ) -> None:
         """Register everything; two in one registry are an error of prometheus-client's."""
         self.registry = registry
         # Flat while lag rises: the source does not deliver. Compare with scored + dead letters.
@@ -72,8 +79,38 @@ class Metrics:
             registry=registry,
         )
         # Moving against the training's shape: drift.
-        self.probability = ProbabilityHistogram()
+        self.probability = BatchHistogram("scorer_probability", "Probabilities given.", PROBABILITY)
         registry.register(self.probability)
+        # An index above 0.25 over a whole window: look at the features' producers, then train anew.
+        self.drift = Drift(drift_window_s)
+        registry.register(self.drift)
+        # Rising on one side: the two models would alert on other transactions. Look at a sample.
+        self.disagreements = Counter(
+            "scorer_challenger_disagreements",
+            "Records on which one of champion and challenger alerts, by which one.",
+            ["alerts"],
+            registry=registry,
+        )
+        # Above 0: the challenger must not become the champion.
+        self.challenger_not_finite = Counter(
+            "scorer_challenger_not_finite",
+            "Records for which the challenger's score is no number.",
+            registry=registry,
+        )
+        # Wide: the challenger ranks or is calibrated otherwise.
+        self.difference = BatchHistogram(
+            "scorer_challenger_difference",
+            "The challenger's probability less the champion's.",
+            DIFFERENCE,
+        )
+        registry.register(self.difference)
+        # Refused: the old model is still at work; the log says why.
+        self.model_changes = Counter(
+            "scorer_model_changes",
+            "New models that took over, or were refused.",
+            ["result"],
+            registry=registry,
+        )
         # Rising for minutes: more replicas (up to the partitions), or a slow broker.
         self.lag = Gauge(
             "scorer_lag_records",
@@ -92,12 +129,17 @@ class Metrics:
         self.commits = Counter("scorer_commits", "Commits acknowledged.", registry=registry)
         # Differs between replicas: a deployment is half done.
         self.model = Info("scorer_model", "The model that scores.", registry=registry)
-        self.model.info({"name": model.name, "version": model.version, "sha256": model.sha256})
+        self.serve(model)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         self._stages = {stage: self.stage.labels(stage) for stage in STAGES}
         self._lagging: set[tuple[str, str]] = set()
+
+    def serve(self, model: Model) -> None:
+        """Name the model that scores from now on, and measure drift against its training."""
+        self.model.info({"name": model.name, "version": model.version, "sha256": model.sha256})
+        self.drift.watch(model)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -112,11 +154,18 @@ class Metrics:
         self.batch.observe(read)
         self.scored.inc(len(outcome.probability))
         self.probability.observe(outcome.probability)
+        self.drift.observe(read, outcome)
         if outcome.alerts:
             self.alerts.inc(len(outcome.alerts))
         if outcome.dead_letters:
             for code, count in Tally(each.reject.code for each in outcome.dead_letters).items():
                 self.dead_letters.labels(code).inc(count)
+
+        if outcome.comparison:
+            self.disagreements.labels("champion").inc(outcome.comparison.champion_only)
+            self.disagreements.labels("challenger").inc(outcome.comparison.challenger_only)
+            self.challenger_not_finite.inc(outcome.comparison.not_finite)
+            self.difference.observe(outcome.comparison.difference)
 
     def alert_acked(self, seconds: float) -> None:
         """Note one alert's latency; a timestamp in the future counts as 0."""
@@ -132,32 +181,35 @@ class Metrics:
         self._lagging = now
 
 
-class ProbabilityHistogram(Collector):
+class BatchHistogram(Collector):
     """A histogram that takes a whole batch in one numpy call."""
 
-    def __init__(self) -> None:
-        """Start empty."""
-        self._bounds = np.array(PROBABILITY, dtype=np.float32)
-        self._counts = np.zeros(len(PROBABILITY) + 1, dtype=np.int64)
+    def __init__(self, name: str, documentation: str, bounds: Sequence[float]) -> None:
+        """Start empty; `bounds` ascend."""
+        self._name = name
+        self._documentation = documentation
+        self._shown = [*map(str, bounds), "+Inf"]
+        self._bounds = np.array(bounds, dtype=np.float32)
+        self._counts = np.zeros(len(bounds) + 1, dtype=np.int64)
         self._sum = 0.0
         self._lock = threading.Lock()  # the server's thread reads
 
-    def observe(self, probability: Vector) -> None:
-        """Count float32 (rows,) probabilities; a bucket holds what is at most its bound."""
-        places = np.searchsorted(self._bounds, probability, side="left")
+    def observe(self, values: Vector) -> None:
+        """Count float32 (rows,) values; a bucket holds what is at most its bound."""
+        places = np.searchsorted(self._bounds, values, side="left")
         counts = np.bincount(places, minlength=len(self._counts))
         with self._lock:
             self._counts += counts
-            self._sum += float(probability.sum(dtype=np.float64))
+            self._sum += float(values.sum(dtype=np.float64))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Give Prometheus the cumulative counts."""
         with self._lock:
             cumulative, total = np.cumsum(self._counts).tolist(), self._sum
-        bounds = [*(str(bound) for bound in PROBABILITY), "+Inf"]
+        # With a negative bound prometheus-client gives no sum and count: a sum may fall.
         yield HistogramMetricFamily(
-            "scorer_probability",
-            "Probabilities given.",
-            buckets=list(zip(bounds, cumulative, strict=True)),
+            self._name,
+            self._documentation,
+            buckets=list(zip(self._shown, cumulative, strict=True)),
             sum_value=total,
         )

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from stream_scorer.errors import BadInput
 from stream_scorer.records import Matrix, Vector
@@ -21,6 +23,22 @@ onnxruntime.disable_telemetry_events()  # a bank's scorer tells nobody anything
 ONNX_FLOAT64, ONNX_FLOAT32 = "tensor(double)", "tensor(float)"
 
 
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often each bin's values occurred in training."""
+
+    edges: NDArray[np.float64]  # (bins + 1,) ascending; a bin holds its lower edge
+    counts: Counts  # (bins,)
+
+    def count(self, values: NDArray[np.floating[Any]]) -> Counts:
+        """Return how many values (n,) are in each bin; those beyond the ends are in the last."""
+        places = np.searchsorted(self.edges[1:-1], values, side="right")
+        return np.bincount(places, minlength=len(self.counts))
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """A checked model, ready to score."""
@@ -31,23 +49,27 @@ class Model:
     feature_names: tuple[str, ...]
     baseline: Matrix  # (features,): the median genuine transaction, raw values
     session: onnxruntime.InferenceSession
+    histograms: Mapping[str, Histogram]  # of training, by feature; of those that count only
+    score_histogram: Histogram | None  # of the logit
 
     @classmethod
-    def load(cls, path: Path, *, sha256: str = "") -> "Model":
+    def load(cls, path: Path, *, sha256: str = "", setting: str = "") -> "Model":
         """Read the file once, check it, score its golden rows; raise BadInput if anything is off.
 
-        `sha256` pins the file. The bytes that are hashed are the bytes that are run.
+        `sha256` pins the file. The bytes that are hashed are the bytes that are run. `setting` is
+        what a person sets to name another file.
         """
         try:
             size = path.stat().st_size
             content = path.read_bytes() if size <= LARGEST_FILE_BYTES else b""
         except OSError as exc:
-            raise BadInput(f"model {str(path)!r}: {exc.strerror}; set SCORER_MODEL") from exc
+            hint = f"; see {setting}" if setting else ""
+            raise BadInput(f"model {str(path)!r}: {exc.strerror}{hint}") from exc
         if size > LARGEST_FILE_BYTES:
             raise BadInput(f"model {path} has {size} bytes: want at most {LARGEST_FILE_BYTES}")
         found = hashlib.sha256(content).hexdigest()
         if sha256 and found != sha256:
-            raise BadInput(f"model {path} has sha256 {found}: SCORER_MODEL_SHA256 wants {sha256}")
+            raise BadInput(f"model {path} has sha256 {found}: want {sha256}, which it is pinned to")
         session = open_session(path, content)
         metadata = session.get_modelmeta().custom_metadata_map
         if metadata.get("bundle_schema") != BUNDLE_SCHEMA:
@@ -63,6 +85,8 @@ class Model:
                 feature_names=tuple(read_json(path, metadata, "feature_names")),
                 baseline=np.asarray(read_json(path, metadata, "baseline"), dtype=np.float64),
                 session=session,
+                histograms=read_histograms(path, metadata),
+                score_histogram=read_histogram(metadata.get("score_histogram")),
             )
             check_shape(path, model)
             check_golden_rows(path, model, read_json(path, metadata, "golden"))
@@ -109,6 +133,32 @@ def read_json(path: Path, metadata: dict[str, str], key: str) -> Any:  # noqa: A
         return json.loads(metadata[key])
     except (KeyError, json.JSONDecodeError) as exc:
         raise BadInput(f"model {path} has no usable {key!r} in its metadata") from exc
+
+
+def read_histograms(path: Path, metadata: dict[str, str]) -> dict[str, Histogram]:
+    """Return the histograms of the features that weigh something; none where there are none."""
+    if "histograms" not in metadata:
+        return {}
+    weightless = json.loads(metadata.get("weightless", "[]"))
+    return {
+        name: to_histogram(entry)
+        for name, entry in dict(read_json(path, metadata, "histograms")).items()
+        if name not in weightless
+    }
+
+
+def read_histogram(text: str | None) -> Histogram | None:
+    """Return one histogram of the metadata, if it is there."""
+    return to_histogram(json.loads(text)) if text else None
+
+
+def to_histogram(entry: Mapping[str, Any]) -> Histogram:
+    """Check and return a histogram; raise ValueError if it is none."""
+    edges = np.asarray(entry["edges"], dtype=np.float64)
+    counts = np.asarray(entry["counts"], dtype=np.int64)
+    if len(counts) < 1 or edges.shape != (len(counts) + 1,) or not (np.diff(edges) > 0).all():
+        raise ValueError("a histogram's edges must ascend and be one more than its counts")
+    return Histogram(edges, counts)
 
 
 def check_shape(path: Path, model: Model) -> None:

@@ -114,7 +114,7 @@ def score(*, file: str, output: str | None, as_json: bool, settings: Settings) -
 
     Probabilities and decisions are the stream's own. Columns are found by name, in any order.
     """
-    model = Model.load(settings.model, sha256=settings.model_sha256)
+    model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
     decoder = CODECS["json"](model.feature_names)
     scorer = Scorer(model=model, decoder=decoder, threshold=settings.threshold, cluster_id="")
     counts = Counts()

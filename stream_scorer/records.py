@@ -60,19 +60,35 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """One record's score, for those who want all of them."""
+class Output:
+    """A record to be written as it is: a score, a disagreement or a handover."""
 
     key: bytes
     value: bytes
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a challenger's scores of one batch differ from those that count."""
+
+    difference: Vector  # (rows,) challenger's probability less the champion's, where finite
+    champion_only: int  # records on which only the champion alerts
+    challenger_only: int
+    not_finite: int  # records for which the challenger's score is no number
+    disagreements: Sequence[Output]  # a sample of the records on which one alerts
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """All that one batch leads to; safe to commit once its parts are acknowledged."""
 
+    model_sha256: str  # who scored it
     alerts: Sequence[Alert]
     dead_letters: Sequence[DeadLetter]
-    scores: Sequence[Score]  # empty unless asked for
+    scores: Sequence[Output]  # empty unless asked for
+    matrix: Matrix  # (rows scored, features), raw
+    logit: Vector  # (rows scored,)
     probability: Vector  # (rows scored,)
     next_offsets: NextOffsets
+    comparison: Comparison | None = None  # with a challenger only
+    handovers: Sequence[Output] = ()  # where this model began to score a partition

@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
+from functools import partial
 from types import FrameType
 
 import click
@@ -14,12 +16,16 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from stream_scorer import clients
+from stream_scorer.challenger import Challenger
 from stream_scorer.codecs import CODECS
 from stream_scorer.config import Settings
+from stream_scorer.control import ControlTopic
 from stream_scorer.flags import RUN_SETTINGS, settings_options
 from stream_scorer.health import Health, Server
+from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
+from stream_scorer.reload import Reloader, Signature, signature
 from stream_scorer.scorer import Scorer
 from stream_scorer.service import Pace, Service
 from stream_scorer.sinks import SINKS
@@ -50,13 +56,17 @@ def run(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
-    model = Model.load(settings.model, sha256=settings.model_sha256)
-    warm_up(model, settings.max_batch_rows)
+    seen = signature(settings.model)
+    model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
     registry, health = CollectorRegistry(), Health()
-    service = assemble(settings, model, registry, health)
+    service, reloader = assemble(settings, model, registry, health, seen=seen)
     stop_on_signals(service)
+    signal.signal(signal.SIGHUP, lambda _, __: reloader.ask())
     settle_memory()
-    with Server(health, registry).serving(settings.http_host, settings.http_port) as port:
+    with ExitStack() as stack:
+        stack.enter_context(reloader.looking(service.fail))
+        server = Server(health, registry)
+        port = stack.enter_context(server.serving(settings.http_host, settings.http_port))
         logger.info(
             "Scoring %s with model %s %s (%s); alerts at %g to %s; metrics on http://%s:%d/metrics",
             settings.transactions_topic,
@@ -73,34 +83,71 @@ def run(settings: Settings) -> None:
 
 
 def assemble(
-    settings: Settings, model: Model, registry: CollectorRegistry, health: Health
-) -> Service:
-    """Wire the parts together; raise KafkaTrouble if the cluster or a topic is not to be had."""
+    settings: Settings,
+    model: Model,
+    registry: CollectorRegistry,
+    health: Health,
+    *,
+    seen: Signature | None,
+) -> tuple[Service, Reloader]:
+    """Wire the parts together; raise KafkaTrouble if the cluster or a topic is not to be had.
+
+    `seen` is the signature of the model's file before it was read.
+    """
     cluster_id = check_cluster(settings)
-    metrics = Metrics(registry, model)
+    metrics = Metrics(registry, model, drift_window_s=settings.drift_window_s)
+    second = None
+    if settings.challenger:
+        second = Model.load(settings.challenger, setting="SCORER_CHALLENGER")
+    build = partial(build_scorer, settings, cluster_id=cluster_id, second=second)
+    live = LiveScorer(
+        build(model), metrics, group=settings.group_id, shadow_rows=settings.shadow_rows
+    )
     consumer = clients.consumer(settings)
     clients.reach(consumer, settings.transactions_topic, "consumer")
-    return Service(
+    service = Service(
         source=KafkaSource(consumer, settings.transactions_topic),
-        scorer=Scorer(
-            model=model,
-            decoder=CODECS[settings.format](model.feature_names),
-            threshold=settings.threshold,
-            cluster_id=cluster_id,
-            every_score=bool(settings.scores_topic),
-        ),
-        sinks=[SINKS[name](settings, model.sha256, metrics) for name in settings.sinks],
+        scorer=live,
+        sinks=[SINKS[name](settings, metrics) for name in settings.sinks],
         metrics=metrics,
         health=health,
         pace=Pace(settings.max_batch_rows, settings.commit_interval_ms / 1000),
+    )
+    reloader = Reloader(
+        settings.model,
+        pin=settings.model_sha256,
+        seen=seen,
+        offer=lambda model: live.offer(build(model)),
+        refuse=live.refuse,
+        control=ControlTopic(settings) if settings.control_topic else None,
+    )
+    return service, reloader
+
+
+def build_scorer(
+    settings: Settings, model: Model, *, cluster_id: str, second: Model | None
+) -> Scorer:
+    """Make the scorer of a model; raise BadInput if the challenger does not fit beside it."""
+    challenger = None
+    if second:
+        sample = settings.disagreements_sample if settings.disagreements_topic else 0
+        challenger = Challenger.beside(model, second, sample=sample)
+        warm_up(second, settings.max_batch_rows)
+    warm_up(model, settings.max_batch_rows)
+    return Scorer(
+        model=model,
+        decoder=CODECS[settings.format](model.feature_names),
+        threshold=settings.threshold,
+        cluster_id=cluster_id,
+        every_score=bool(settings.scores_topic),
+        challenger=challenger,
     )
 
 
 def check_cluster(settings: Settings) -> str:
     """Return the cluster's id once the topics are known to be there."""
     metadata = clients.describe_cluster(settings)
-    wanted = [settings.transactions_topic, settings.alerts_topic, settings.dead_letters_topic]
-    for name in [*wanted, *filter(None, [settings.scores_topic])]:
+    for name in [settings.transactions_topic, *settings.outputs]:
         clients.count_partitions(metadata, name, settings)
     return str(metadata.cluster_id)
 

@@ -1,15 +1,14 @@
 """Records -> Outcome: what one batch leads to, without I/O, clock or metrics."""
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
-from stream_scorer import decision, reasons
+from stream_scorer import decision, reasons, values
+from stream_scorer.challenger import Challenger
 from stream_scorer.codecs import Decoder
 from stream_scorer.model import Model
 from stream_scorer.records import (
@@ -18,18 +17,14 @@ from stream_scorer.records import (
     Matrix,
     NextOffsets,
     Outcome,
+    Output,
     Record,
     Reject,
-    Score,
-    Vector,
 )
 from stream_scorer.screening import find_nonfinite, read_headers
 
-ALERT_SCHEMA = 1
-SCORE_SCHEMA = 1
 LONGEST_ID = 256  # characters
 Timed = Callable[[str], AbstractContextManager[object]]
-encode = msgspec.json.encode
 
 
 def untimed(_: str) -> AbstractContextManager[object]:
@@ -45,12 +40,14 @@ class Scorer:
     decoder: Decoder
     threshold: float
     cluster_id: str  # of the source's cluster: makes alert ids unique across clusters
-    every_score: bool = False  # also give a Score for each record
+    every_score: bool = False  # also give a score for each record
+    challenger: Challenger | None = None
 
     def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
         """Score one batch; a bad record becomes a dead letter and changes nothing for the others.
 
-        `timed` is called with "decode", "score" and "reasons" around those stages.
+        `timed` is called with "decode", "score", "reasons" and, if there is one, "challenger"
+        around those stages.
         """
         with timed("decode"):
             headers, rejects = read_headers(records)
@@ -67,24 +64,40 @@ class Scorer:
                 kept = [kept[i] for i in np.flatnonzero(finite).tolist()]
                 matrix, logit, probability = matrix[finite], logit[finite], probability[finite]
             rows = decision.alerts(probability, self.threshold)
+            scored = [records[i] for i in kept]
         with timed("reasons"):
             alerts = []
             if len(rows):
                 why = reasons.explain(self.model, matrix[rows], logit[rows])
                 alerts = [
-                    self._alert(
-                        records[kept[i]], matrix[i], logit.item(i), probability.item(i), each
-                    )
+                    self._alert(scored[i], matrix[i], logit.item(i), probability.item(i), each)
                     for i, each in zip(rows.tolist(), why, strict=True)
                 ]
+        scores, comparison = [], None
+        if self.every_score:
+            scores = [*map(self._score, scored, logit.tolist(), probability.tolist())]
+        if self.challenger:
+            with timed("challenger"):
+                comparison = self.challenger.compare(
+                    self.model,
+                    scored,
+                    matrix,
+                    probability,
+                    threshold=self.threshold,
+                    transaction_id=self._transaction_id,
+                )
         return Outcome(
+            model_sha256=self.model.sha256,
             alerts=alerts,
             dead_letters=[
                 DeadLetter(records[i], headers.get(i), rejects[i]) for i in sorted(rejects)
             ],
-            scores=self._scores(records, kept, logit, probability) if self.every_score else (),
+            scores=scores,
+            matrix=matrix,
+            logit=logit,
             probability=probability,
             next_offsets=next_offsets(records),
+            comparison=comparison,
         )
 
     def _alert(
@@ -96,54 +109,31 @@ class Scorer:
         why: list[reasons.Reason],
     ) -> Alert:
         """Build the alert of one row (features,); the same record and model give the same bytes."""
-        model = self.model
         transaction_id = self._transaction_id(record)
-        topic, partition, offset = record.topic(), record.partition(), record.offset()
-        identity = f"{self.cluster_id}\n{topic}\n{partition}\n{offset}\n{model.sha256}"
-        value = {
-            "schema_version": ALERT_SCHEMA,
-            "alert_id": hashlib.sha256(identity.encode()).hexdigest()[:32],
-            "transaction_id": transaction_id,
-            "decision": "alert",
-            "probability": probability,
-            "logit": logit,
-            "threshold": self.threshold,
-            "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
-            "reasons": why,
-            "source": {
-                "topic": topic,
-                "partition": partition,
-                "offset": offset,
-                "timestamp_ms": record.timestamp()[1],
-            },
-            "features": dict(zip(model.feature_names, row.tolist(), strict=True)),
-        }
-        return Alert(record, transaction_id.encode(), encode(value), probability)
+        value = values.alert(
+            record,
+            transaction_id=transaction_id,
+            cluster_id=self.cluster_id,
+            model=self.model,
+            threshold=self.threshold,
+            logit=logit,
+            probability=probability,
+            why=why,
+            row=row,
+        )
+        return Alert(record, transaction_id.encode(), value, probability)
 
-    def _scores(
-        self, records: Sequence[Record], kept: Sequence[int], logit: Vector, probability: Vector
-    ) -> Sequence[Score]:
-        """Build a Score for each row: records[kept[i]] has logit[i] and probability[i]."""
-        model = {"version": self.model.version, "sha256": self.model.sha256}
-        scores = []
-        for i, p, z in zip(kept, probability.tolist(), logit.tolist(), strict=True):
-            record = records[i]
-            transaction_id = self._transaction_id(record)
-            value = {
-                "schema_version": SCORE_SCHEMA,
-                "transaction_id": transaction_id,
-                "probability": p,
-                "logit": z,
-                "model": model,
-                "source": {
-                    "topic": record.topic(),
-                    "partition": record.partition(),
-                    "offset": record.offset(),
-                    "timestamp_ms": record.timestamp()[1],
-                },
-            }
-            scores.append(Score(transaction_id.encode(), encode(value)))
-        return scores
+    def _score(self, record: Record, logit: float, probability: float) -> Output:
+        """Build the score of one row."""
+        transaction_id = self._transaction_id(record)
+        value = values.score(
+            record,
+            transaction_id=transaction_id,
+            model=self.model,
+            logit=logit,
+            probability=probability,
+        )
+        return Output(transaction_id.encode(), value)
 
     def _transaction_id(self, record: Record) -> str:
         """Return the event's id, else the Kafka key, else where the record stands.

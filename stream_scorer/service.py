@@ -10,9 +10,9 @@ from typing import Protocol
 
 from stream_scorer.errors import KafkaTrouble
 from stream_scorer.health import Health
+from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
 from stream_scorer.records import NextOffsets, Partition, Rebalanced, Record
-from stream_scorer.scorer import Scorer
 from stream_scorer.sinks import Sink
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Service:
         self,
         *,
         source: Source,
-        scorer: Scorer,
+        scorer: LiveScorer,
         sinks: Sequence[Sink],
         metrics: Metrics,
         health: Health,
@@ -66,6 +66,7 @@ class Service:
         self._pace = pace
         self._clock = clock
         self._stop = threading.Event()
+        self._failure: Exception | None = None
         self._owned: set[Partition] = set()
         self._done: dict[Partition, int] = {}  # next offsets: written, not yet committed
         self._committed_at = self._lag_at = clock()
@@ -75,6 +76,10 @@ class Service:
         """Ask the loop to end after this turn; a signal handler may call it."""
         self._stop.set()
 
+    def fail(self, exc: Exception) -> None:
+        """Let the loop raise this instead of its next turn; another thread may call it."""
+        self._failure = exc
+
     def run(self) -> None:
         """Join the group, turn until stopped, commit what is done, leave the group.
 
@@ -83,6 +88,8 @@ class Service:
         """
         self._source.subscribe(self.rebalanced)
         while not self._stop.is_set():
+            if self._failure:
+                raise self._failure
             self.turn()
         deadline = self._clock() + LAST_COMMIT_TIMEOUT_S
         while not self.commit():
@@ -107,6 +114,7 @@ class Service:
             self._done.update(outcome.next_offsets)
             self._metrics.batch_done(len(records), outcome)
             self._rejected.update(letter.reject.code for letter in outcome.dead_letters)
+            self._scorer.shadow(records, outcome, timed=self._metrics.timed)
         if not records or now - self._committed_at >= self._pace.commit_interval_s:
             self.commit()
         if now - self._lag_at >= LAG_INTERVAL_S:
@@ -145,6 +153,7 @@ class Service:
         for partition in partitions:  # what was not committed, the next owner repeats
             self._done.pop(partition, None)
         self._owned.difference_update(partitions)
+        self._scorer.forget(partitions)
 
     def _patience_s(self) -> float:
         """Return how long a poll may wait: not beyond the moment when a commit is due."""

@@ -36,7 +36,7 @@ def test_score_of_a_row_does_not_depend_on_its_batch(tiny: Model) -> None:
 
 def test_pinned_file_is_taken_and_any_other_refused(tiny: Model, tiny_path: Path) -> None:
     assert Model.load(tiny_path, sha256=tiny.sha256).sha256 == tiny.sha256
-    with pytest.raises(BadInput, match=f"sha256 {tiny.sha256}.*wants 00"):
+    with pytest.raises(BadInput, match=f"sha256 {tiny.sha256}.*want 00"):
         Model.load(tiny_path, sha256="00" * 32)
 
 
@@ -112,7 +112,7 @@ def test_truncated_file_is_refused(tmp_path: Path, tiny_path: Path) -> None:
 
 def test_missing_file_says_which_setting_to_mend(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"No such file.*SCORER_MODEL"):
-        Model.load(tmp_path / "none.onnx")
+        Model.load(tmp_path / "none.onnx", setting="SCORER_MODEL")
 
 
 def test_a_changed_list_of_names_is_told_by_the_golden_rows(tmp_path: Path) -> None:
@@ -124,7 +124,17 @@ def test_a_changed_list_of_names_is_told_by_the_golden_rows(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "entries",
-    [{"feature_names": "5"}, {"baseline": '["a"]'}, {"golden": "null"}, {"golden": "{}"}],
+    [
+        {"feature_names": "5"},
+        {"baseline": '["a"]'},
+        {"golden": "null"},
+        {"golden": "{}"},
+        {"histograms": "[1]"},
+        {"histograms": '{"V1": {"edges": [1, 0], "counts": [1]}}'},
+        {"histograms": '{"V1": {"edges": [0, 1], "counts": []}}'},
+        {"score_histogram": '{"edges": [0, 1]}'},
+        {"score_histogram": "{"},
+    ],
 )
 def test_metadata_of_another_shape_is_one_line(tmp_path: Path, entries: dict[str, str]) -> None:
     path = write_bundle(tmp_path / "m.onnx", metadata(**entries))

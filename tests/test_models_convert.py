@@ -103,6 +103,26 @@ def test_the_origins_files_score_as_keras_does_on_scaled_features_in_trained_ord
     np.testing.assert_allclose(bundle.baseline, genuine.quantile(0.5, interpolation="lower"))
 
 
+def test_a_training_file_gives_the_histograms_that_drift_is_measured_on(folder: Path) -> None:
+    output = folder / "mine.onnx"
+    data = ("--features", folder / "creditcard.csv")
+    assert invoke(folder / "model.h5", "--no-scaling", *data, "-o", output).exit_code == 0
+    bundle = Model.load(output)
+    assert tuple(bundle.histograms) == FEATURES
+    assert bundle.score_histogram is not None
+    table = pd.read_csv(folder / "creditcard.csv")[list(FEATURES)].to_numpy()
+    counted = bundle.score_histogram.count(bundle.score(table)[0])
+    assert counted.tolist() == bundle.score_histogram.counts.tolist()
+
+
+def test_names_alone_give_no_histograms(folder: Path) -> None:
+    output = folder / "mine.onnx"
+    names = ("--features", ",".join(FEATURES))
+    assert invoke(folder / "model.h5", "--no-scaling", *names, "-o", output).exit_code == 0
+    bundle = Model.load(output)
+    assert (bundle.histograms, bundle.score_histogram) == ({}, None)
+
+
 def origins_net_of(folder: Path) -> Any:
     return keras.models.load_model(folder / "model.h5", compile=False)
 

@@ -1,6 +1,7 @@
 """Rules of the exported file, on a tiny model of made-up transactions."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from models.scaling import fit_scaling
 from models.training import Order, train
 from models.transactions import AMOUNT, FEATURES, TIME, Floats, Sampling, Transactions
 from stream_scorer.errors import ScorerError
+from stream_scorer.model import Model
 
 pytestmark = pytest.mark.train
 
@@ -165,6 +167,18 @@ def test_the_histograms_count_every_fitted_row_once(texts: Texts) -> None:
         assert sum(histogram["counts"]) == texts["trained_on"]["rows"]
         assert len(histogram["edges"]) == len(histogram["counts"]) + 1
         assert (np.diff(histogram["edges"]) > 0).all()
+
+
+def test_scores_and_features_that_weigh_are_what_drift_is_measured_on(
+    texts: Texts, content: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    loaded = Model.load(path)
+    assert texts["weightless"] == ["Time"]
+    assert list(loaded.histograms) == list(FEATURES[1:])
+    assert loaded.score_histogram is not None
+    assert loaded.score_histogram.counts.sum() == texts["trained_on"]["rows"]
 
 
 def test_the_card_is_written_from_the_file_alone_and_has_its_figures(

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
 from stream_scorer.health import Health
+from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
 from stream_scorer.service import Pace, Service
@@ -26,11 +27,12 @@ class Bench:
         self.clock = Clock()
         self.health = Health(self.clock)
         self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry, model)
         self.service = Service(
             source=self.source,
-            scorer=make_scorer(model),
+            scorer=LiveScorer(make_scorer(model), metrics, group="g", shadow_rows=0),
             sinks=[self.sink],
-            metrics=Metrics(self.registry, model),
+            metrics=metrics,
             health=self.health,
             pace=Pace(commit_interval_s=interval_s),
             clock=self.clock,

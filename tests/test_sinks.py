@@ -37,7 +37,7 @@ def as_dict(headers: Headers) -> dict[str, str]:
 def test_log_sink_names_places_and_never_payloads(
     outcome: Outcome, tiny: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink = SINKS["log"](Settings(), tiny.sha256, Metrics(CollectorRegistry(), tiny))
+    sink = SINKS["log"](Settings(), Metrics(CollectorRegistry(), tiny))
     with caplog.at_level(logging.INFO):
         sink.write(outcome)
         sink.flush()

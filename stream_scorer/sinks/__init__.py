@@ -22,8 +22,8 @@ class Sink(Protocol):
         ...
 
 
-# Made of the settings, the model's sha256 and the metrics.
-SINKS: dict[str, Callable[[Settings, str, Metrics], Sink]] = {
+# Made of the settings and the metrics.
+SINKS: dict[str, Callable[[Settings, Metrics], Sink]] = {
     "kafka": KafkaSink.open,
     "log": LogSink.open,
 }

@@ -1,4 +1,4 @@
-"""Kafka out: alerts, dead letters and, if asked for, scores; knows what is acknowledged."""
+"""Kafka out: alerts, dead letters and what else is asked for; knows what is acknowledged."""
 
 import time
 from functools import partial
@@ -20,24 +20,20 @@ FLUSH_TIMEOUT_S = 30.0
 class KafkaSink:
     """Writes to the topics of the settings with one idempotent producer."""
 
-    def __init__(
-        self, producer: Producer, settings: Settings, *, model_sha256: str, metrics: Metrics
-    ) -> None:
+    def __init__(self, producer: Producer, settings: Settings, *, metrics: Metrics) -> None:
         """Write with `producer`; the metrics get the latency of each acknowledged alert."""
         self._producer = producer
         self._settings = settings
-        self._model_sha256 = model_sha256
         self._metrics = metrics
         self._failed: str | None = None
 
     @classmethod
-    def open(cls, settings: Settings, model_sha256: str, metrics: Metrics) -> "KafkaSink":
+    def open(cls, settings: Settings, metrics: Metrics) -> "KafkaSink":
         """Make a producer of the settings that knows the topics: the first alert need not wait."""
         producer = clients.producer(settings)
-        for topic in (settings.alerts_topic, settings.dead_letters_topic, settings.scores_topic):
-            if topic:
-                clients.reach(producer, topic, "producer")
-        return cls(producer, settings, model_sha256=model_sha256, metrics=metrics)
+        for topic in settings.outputs:
+            clients.reach(producer, topic, "producer")
+        return cls(producer, settings, metrics=metrics)
 
     def write(self, outcome: Outcome) -> None:
         """Hand all parts of an outcome to the producer, which sends them at once."""
@@ -59,16 +55,21 @@ class KafkaSink:
                     letter,
                     group=settings.group_id,
                     app=f"stream-scorer/{__version__}",
-                    sha256=self._model_sha256,
+                    sha256=outcome.model_sha256,
                     now_ms=now_ms,
                 ),
                 timestamp=dead_letters.timestamp(letter, now_ms=now_ms),
                 on_delivery=partial(self._acked, place(letter.record)),
             )
-        for score in outcome.scores:
-            self._produce(
-                settings.scores_topic, score.value, key=score.key, on_delivery=self._score_acked
-            )
+        disagreements = outcome.comparison.disagreements if outcome.comparison else ()
+        for topic, outputs in (
+            (settings.scores_topic, outcome.scores),
+            (settings.disagreements_topic, disagreements),
+            (settings.control_topic, outcome.handovers),
+        ):
+            if topic:
+                for each in outputs:
+                    self._produce(topic, each.value, key=each.key, on_delivery=self._output_acked)
         self._producer.poll(0)
 
     def flush(self) -> None:
@@ -103,9 +104,9 @@ class KafkaSink:
         if error is not None:
             self._failed = f"{message.topic()} did not take {what}: {error.str()}"
 
-    def _score_acked(self, error: KafkaError | None, message: Message) -> None:
+    def _output_acked(self, error: KafkaError | None, message: Message) -> None:
         """Note a failure; which score it was is not kept, there are too many."""
-        self._acked("a score", error, message)
+        self._acked("a record", error, message)
 
     def _alert_acked(
         self, record: Record, written_ms: int, error: KafkaError | None, message: Message

@@ -13,7 +13,7 @@ class LogSink:
     """Writes lines; a line is safe once it is written."""
 
     @classmethod
-    def open(cls, _: Settings, __: str, ___: Metrics) -> "LogSink":
+    def open(cls, _: Settings, __: Metrics) -> "LogSink":
         """Need nothing."""
         return cls()
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,13 @@ class Scorer:
         self.process.kill()
         self.process.wait()
 
+    def metric(self, name: str) -> float:
+        """Return a metric's value, by its name with its labels as Prometheus writes them."""
+        with urllib.request.urlopen(self.metrics_url(), timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        values = [line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")]
+        return float(values[0]) if values else 0.0
+
     def metrics_url(self) -> str:
         found = re.search(r"http://\S+/metrics", self.text())
         assert found, self.text()
@@ -75,7 +83,10 @@ class Scorer:
 
 @dataclass
 class Stream:
-    """Fresh topics, and the settings that name them."""
+    """Fresh topics, and the settings that name them.
+
+    Disagreements and control are there too; a scorer uses them if a test names them to it.
+    """
 
     bootstrap: str
     folder: Path
@@ -92,16 +103,23 @@ class Stream:
                 "SCORER_ALERTS_TOPIC": f"{name}-alerts",
                 "SCORER_SCORES_TOPIC": f"{name}-scores",
                 "SCORER_DEAD_LETTERS_TOPIC": f"{name}-dlq",
+                "SCORER_DISAGREEMENTS_TOPIC": f"{name}-disagreements",
+                "SCORER_CONTROL_TOPIC": f"{name}-control",
                 "SCORER_GROUP_ID": name,
             }
         )
         s = self.settings
-        topics = (s.transactions_topic, s.alerts_topic, s.scores_topic, s.dead_letters_topic)
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        wide = {"max.message.bytes": "1052684"}  # a record of the usual limit, and headers
-        new = [NewTopic(t, self.partitions, 1) for t in topics[:-1]]
-        new.append(NewTopic(s.dead_letters_topic, self.partitions, 1, config=wide))
-        created = admin.create_topics(new)
+        own = {
+            s.dead_letters_topic: {"max.message.bytes": "1052684"},  # of the usual, and headers
+            s.control_topic: {"cleanup.policy": "compact"},
+        }
+        created = admin.create_topics(
+            [
+                NewTopic(topic, self.partitions, 1, config=own.get(topic, {}))
+                for topic in (s.transactions_topic, *s.outputs)
+            ]
+        )
         for each in created.values():
             each.result(30)
         # Never subscribes, so it is no member: it only asks for the group's offsets.

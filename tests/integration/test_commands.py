@@ -72,9 +72,22 @@ def closed_port() -> str:
         ({"SCORER_TRESHOLD": "1"}, "did you mean SCORER_THRESHOLD"),
         ({"SCORER_MODEL": "/nowhere.onnx"}, "'/nowhere.onnx'.*SCORER_MODEL"),
         ({"SCORER_MODEL": __file__}, "cannot be opened"),
-        ({"SCORER_MODEL_SHA256": "0" * 64}, "wants 0000"),
+        ({"SCORER_MODEL_SHA256": "0" * 64}, "want 0000"),
+        ({"SCORER_CHALLENGER": "/nowhere.onnx"}, "'/nowhere.onnx'.*SCORER_CHALLENGER"),
+        ({"SCORER_CONTROL_TOPIC": "nowhere"}, "topic 'nowhere' does not exist"),
     ],
-    ids=["topic", "address", "host", "password", "setting", "no-model", "no-onnx", "sha256"],
+    ids=[
+        "topic",
+        "address",
+        "host",
+        "password",
+        "setting",
+        "no-model",
+        "no-onnx",
+        "sha256",
+        "challenger",
+        "control",
+    ],
 )
 def test_start_that_cannot_work_says_so_in_one_line(
     stream: Stream, environ: dict[str, str], says: str
