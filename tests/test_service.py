@@ -1,7 +1,11 @@
 """When it is safe to commit."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from confluent_kafka import Message
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
@@ -28,9 +32,10 @@ class Bench:
         self.health = Health(self.clock)
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry, model)
+        self.live = LiveScorer(make_scorer(model), metrics, group="g", shadow_rows=0)
         self.service = Service(
             source=self.source,
-            scorer=LiveScorer(make_scorer(model), metrics, group="g", shadow_rows=0),
+            scorer=self.live,
             sinks=[self.sink],
             metrics=metrics,
             health=self.health,
@@ -143,6 +148,29 @@ def test_stop_commits_what_is_done_then_leaves_the_group(tiny: Model) -> None:
     bench.service.stop()
     bench.service.run()
     assert bench.log == [("write", 0, 0), "flush", ("commit", {P0: 1}), "close"]
+
+
+def test_failure_of_another_thread_ends_the_loop_and_nothing_more_is_committed(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    bench.service.turn()
+    bench.service.fail(KafkaTrouble("the control topic is gone"))
+    with pytest.raises(KafkaTrouble, match="control topic"):
+        bench.service.run()
+    assert bench.log == [("write", 0, 0)]
+
+
+def test_candidate_scores_what_has_been_written_never_before(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0), batch(1))
+    seen: list[object] = []
+
+    class Watching:
+        def run(self, *_: object) -> list[NDArray[np.float32]]:
+            seen.extend(bench.log)
+            return [np.zeros(1, dtype=np.float32)] * 2
+
+    bench.live.offer(make_scorer(replace(tiny, sha256="new", session=Watching())))
+    bench.service.turn()
+    assert seen == [("write", 0, 0)]
 
 
 def test_stop_without_a_last_commit_is_an_error(tiny: Model) -> None:
