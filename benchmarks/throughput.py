@@ -1,8 +1,8 @@
-"""How fast a full topic is scored, beside two loops that promise less, on a local Kafka.
+"""How fast a full topic is scored, with both guarantees, beside two loops that promise less.
 
     python benchmarks/throughput.py [--rows 400000] [--runs 3] [--json]
 
-Each run is a process of its own, and the three kinds take turns. CPU is user + system time of the
+Each run is a process of its own, and the four kinds take turns. CPU is user + system time of the
 whole process from its first record to its last: neither start-up nor the group's join counts. On a
 shared machine the ratio is what holds; absolute figures move by 20 % and more.
 """
@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
@@ -41,9 +42,10 @@ FRAUDS, BAD_EVERY = 0.004, 1000  # shares: about 0.3 % alert, 0.1 % are bad
 Figures = dict[str, float]
 
 
-def settings_for(bootstrap: str, group: str) -> Settings:
+def settings_for(bootstrap: str, group: str, **changes: Any) -> Settings:  # noqa: ANN401
     """Return the settings of one run: the defaults, on the benchmark's topics."""
     return Settings(
+        **changes,
         kafka={"bootstrap.servers": bootstrap},
         group_id=group,
         transactions_topic=TOPICS[0],
@@ -98,9 +100,9 @@ def figures(rows: int, cpu_s: float, wall_s: float) -> Figures:
     }
 
 
-def run_service(bootstrap: str, group: str, rows: int) -> Figures:
+def run_service(bootstrap: str, group: str, rows: int, guarantee: str = "at-least-once") -> Figures:
     """Score the topic with the service as `stream-scorer run` builds it."""
-    settings = settings_for(bootstrap, group)
+    settings = settings_for(bootstrap, group, guarantee=guarantee)
     model = Model.load(settings.model)
     warm_up(model, settings.max_batch_rows)
     registry = CollectorRegistry()
@@ -204,7 +206,12 @@ def repeat(turn: Callable[[], int], rows: int) -> Figures:
     return figures(rows - first, time.process_time() - cpu, time.perf_counter() - wall)
 
 
-KINDS = {"stream-scorer": run_service, "by hand": run_by_hand, "bare loop": run_bare}
+KINDS: dict[str, Callable[[str, str, int], Figures]] = {
+    "stream-scorer": run_service,
+    "exactly-once": partial(run_service, guarantee="exactly-once"),
+    "by hand": run_by_hand,
+    "bare loop": run_bare,
+}
 
 
 def run_all(bootstrap: str, rows: int, runs: int) -> dict[str, list[Figures]]:
@@ -260,7 +267,12 @@ def main(*, rows: int, runs: int, as_json: bool, child: tuple[str, str, str] | N
     print(f"{topic['rows']:,.0f} events of {topic['bytes_a_row']:.0f} bytes, medians of {runs}:")
     for kind, each in medians.items():
         print(as_line(kind, each))
-    ours, hand, bare = (medians[kind]["cpu_us_a_row"] for kind in KINDS)
+    ours, once, hand, bare = (medians[kind]["cpu_us_a_row"] for kind in KINDS)
+    speed, speed_once = (medians[kind]["rows_a_second"] for kind in list(KINDS)[:2])
+    print(
+        f"exactly-once has {speed_once / speed:.2f} times the throughput of at-least-once, "
+        f"{once / ours:.2f} times its CPU"
+    )
     print(f"{ours / bare:.2f} times the bare loop's CPU, {ours / hand:.2f} times the script's")
     print("stages of stream-scorer, wall time a row:")
     service = medians["stream-scorer"]

@@ -51,6 +51,12 @@ PRODUCER: Mapping[str, str] = {
     "delivery.timeout.ms": "120000",
     "message.max.bytes": "10000000",  # the topic's own limit decides
 }
+# The broker aborts what is open for longer than this, so a dead scorer holds readers up no longer;
+# it is well below the session time-out, after which others read on.
+TRANSACTIONAL: Mapping[str, Any] = {
+    "transaction.timeout.ms": 10_000,
+    "delivery.timeout.ms": 10_000,
+}
 NO_OVERRIDES: Mapping[str, Any] = {}
 # The broker sets these for the consumer protocol (KIP-848) and refuses a client that does.
 CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy")
@@ -76,6 +82,18 @@ def producer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) ->
     return build(
         Producer, settings, {**producer_config(settings), "error_cb": log_error, **overrides}
     )
+
+
+def output_producer(settings: Settings) -> Producer:
+    """Return a producer that reaches every topic `run` writes to: the first alert need not wait."""
+    overrides = TRANSACTIONAL if settings.guarantee == "exactly-once" else NO_OVERRIDES
+    if overrides:
+        replica = settings.replica or socket.gethostname()
+        overrides = {**overrides, "transactional.id": f"{settings.group_id}-{replica}"}
+    made = producer(settings, overrides)
+    for topic in settings.outputs:
+        reach(made, topic, "producer")
+    return made
 
 
 def consumer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) -> Consumer:
@@ -198,6 +216,19 @@ def settled(ask: Callable[[], T], *, timeout_s: float) -> T:
             if exc.args[0].code() not in NOT_YET or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
+
+
+def error_of(exc: KafkaException | SystemError) -> KafkaError:
+    """Return Kafka's error; raise what it is not.
+
+    On a fatal error the client raises instead of calling the error callback, and goes on calling
+    the delivery callbacks meanwhile, which turns its exception into the cause of a SystemError.
+    """
+    found = exc.__cause__ if isinstance(exc, SystemError) else exc
+    if not isinstance(found, KafkaException):
+        raise exc
+    error: KafkaError = found.args[0]
+    return error
 
 
 def bootstrap(settings: Settings) -> str:

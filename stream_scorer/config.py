@@ -85,6 +85,8 @@ OURS = {
     "request.required.acks": {"all", "-1"},
     "isolation.level": {"read_committed"},
 }
+# Half of a transaction's time-out.
+LONGEST_TRANSACTION_MS = 5_000
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 OptionalTopic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,249}$")]
@@ -117,8 +119,11 @@ class Settings(BaseModel):
     threshold: float = Field(
         0.8, ge=0, le=1, description="Alert if and only if the probability is at least this."
     )
-    guarantee: Literal["at-least-once"] = Field(
-        "at-least-once", description="What a crash may do: repeat, never lose."
+    guarantee: Literal["at-least-once", "exactly-once"] = Field(
+        "at-least-once", description="What a crash may do: repeat, or not even that; never lose."
+    )
+    replica: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = Field(
+        "", description="This scorer's name in its group, for exactly-once; empty: the host's name."
     )
     group_id: str = Field("stream-scorer", min_length=1, description="Kafka consumer group.")
     transactions_topic: Topic = Field("transactions", description="Where transactions come from.")
@@ -176,6 +181,13 @@ class Settings(BaseModel):
                 raise ValueError(f"{variable(key)} is {value!r}: want {want}, or records are lost")
             if name == "group.id":
                 raise ValueError(f"{variable(key)} is not taken: use SCORER_GROUP_ID")
+            if name == "transactional.id":
+                raise ValueError(f"{variable(key)} is not taken: use SCORER_REPLICA")
+        if self.guarantee == "exactly-once" and self.commit_interval_ms > LONGEST_TRANSACTION_MS:
+            raise ValueError(
+                f"SCORER_COMMIT_INTERVAL_MS is {self.commit_interval_ms}: exactly-once wants at "
+                f"most {LONGEST_TRANSACTION_MS}, or the broker aborts the transaction"
+            )
         topics = [self.transactions_topic, *self.outputs, self.labels_topic]
         if len(set(topics)) < len(topics):
             raise ValueError(f"want different topics for each purpose, not {', '.join(topics)}")
@@ -325,6 +337,4 @@ def explain(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return str(error["ctx"]["error"])
     name = PREFIX + "_".join(str(part) for part in error["loc"] if isinstance(part, str)).upper()
     want = error["msg"][:1].lower() + error["msg"][1:]
-    if error["loc"][0] == "guarantee" and error["input"] == "exactly-once":
-        want = "only 'at-least-once' exists so far"
     return f"{name} is {error['input']!r}: {want.removeprefix('input ')}"

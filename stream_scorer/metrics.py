@@ -127,6 +127,12 @@ class Metrics:
         )
         # Flat under load: offsets do not move, a restart would repeat all since the last one.
         self.commits = Counter("scorer_commits", "Commits acknowledged.", registry=registry)
+        # Above a few: brokers or the network time out, or two scorers have one SCORER_REPLICA.
+        self.undone = Counter(
+            "scorer_transactions_undone",
+            "Transactions undone, their records scored again.",
+            registry=registry,
+        )
         # Differs between replicas: a deployment is half done.
         self.model = Info("scorer_model", "The model that scores.", registry=registry)
         self.serve(model)

@@ -21,6 +21,7 @@ from stream_scorer.codecs import CODECS
 from stream_scorer.config import Settings
 from stream_scorer.control import ControlTopic
 from stream_scorer.flags import RUN_SETTINGS, settings_options
+from stream_scorer.guarantee import AtLeastOnce, Guarantee
 from stream_scorer.health import Health, Server
 from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
@@ -30,6 +31,7 @@ from stream_scorer.scorer import Scorer
 from stream_scorer.service import Pace, Service
 from stream_scorer.sinks import SINKS
 from stream_scorer.source import KafkaSource
+from stream_scorer.transaction import ExactlyOnce
 
 logger = logging.getLogger(__name__)
 
@@ -105,10 +107,19 @@ def assemble(
     )
     consumer = clients.consumer(settings)
     clients.reach(consumer, settings.transactions_topic, "consumer")
+    first = clients.consumer_config(settings)["auto.offset.reset"]
+    source = KafkaSource(consumer, settings.transactions_topic, first=first)
+    make = partial(clients.output_producer, settings)
+    guarantee: Guarantee = (
+        ExactlyOnce(make, source)
+        if settings.guarantee == "exactly-once"
+        else AtLeastOnce(make(), source.commit)
+    )
     service = Service(
-        source=KafkaSource(consumer, settings.transactions_topic),
+        source=source,
         scorer=live,
-        sinks=[SINKS[name](settings, metrics) for name in settings.sinks],
+        sinks=[SINKS[name](settings, guarantee.begin, metrics) for name in settings.sinks],
+        guarantee=guarantee,
         metrics=metrics,
         health=health,
         pace=Pace(settings.max_batch_rows, settings.commit_interval_ms / 1000),

@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stream_scorer.errors import KafkaTrouble
+from stream_scorer.errors import DeliveryError, KafkaTrouble
+from stream_scorer.guarantee import Commit, Guarantee
 from stream_scorer.health import Health
 from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
-from stream_scorer.records import NextOffsets, Partition, Rebalanced, Record
+from stream_scorer.records import Partition, Rebalanced, Record
 from stream_scorer.sinks import Sink
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Source(Protocol):
 
     def subscribe(self, on_rebalance: Rebalanced) -> None: ...
     def poll(self, limit: int, timeout_s: float) -> Sequence[Record]: ...
-    def commit(self, offsets: NextOffsets) -> bool: ...
+    def rewind(self) -> None: ...
     def lag(self) -> Mapping[Partition, int]: ...
     def close(self) -> None: ...
 
@@ -52,6 +53,7 @@ class Service:
         source: Source,
         scorer: LiveScorer,
         sinks: Sequence[Sink],
+        guarantee: Guarantee,
         metrics: Metrics,
         health: Health,
         pace: Pace,
@@ -61,6 +63,7 @@ class Service:
         self._source = source
         self._scorer = scorer
         self._sinks = sinks
+        self._guarantee = guarantee
         self._metrics = metrics
         self._health = health
         self._pace = pace
@@ -107,19 +110,28 @@ class Service:
         now = self._clock()
         self._health.beat(now, partitions=len(self._owned))
         if records:
-            outcome = self._scorer(records, timed=self._metrics.timed)
-            with self._metrics.timed("publish"):
-                for sink in self._sinks:
-                    sink.write(outcome)
-            self._done.update(outcome.next_offsets)
-            self._metrics.batch_done(len(records), outcome)
-            self._rejected.update(letter.reject.code for letter in outcome.dead_letters)
-            self._scorer.shadow(records, outcome, timed=self._metrics.timed)
+            self._score(records)
         if not records or now - self._committed_at >= self._pace.commit_interval_s:
             self.commit()
         if now - self._lag_at >= LAG_INTERVAL_S:
             self._lag_at = now
             self._metrics.set_lag(self._source.lag())
+
+    def _score(self, records: Sequence[Record]) -> None:
+        """Score one batch and write what it leads to."""
+        outcome = self._scorer(records, timed=self._metrics.timed)
+        try:
+            with self._metrics.timed("publish"):
+                for sink in self._sinks:
+                    sink.write(outcome)
+        except DeliveryError:
+            if not self._undo():
+                raise
+            return
+        self._done.update(outcome.next_offsets)
+        self._metrics.batch_done(len(records), outcome)
+        self._rejected.update(letter.reject.code for letter in outcome.dead_letters)
+        self._scorer.shadow(records, outcome, timed=self._metrics.timed)
 
     def commit(self) -> bool:
         """Commit what is done, if anything is; tell whether nothing is left to commit."""
@@ -127,19 +139,40 @@ class Service:
         if not self._done:
             return True
         with self._metrics.timed("commit"):
-            for sink in self._sinks:
-                sink.flush()  # 1. raises unless all that was written is acknowledged
-            committed = self._source.commit(
-                self._done
-            )  # 2. last: a crash above repeats, never loses
-        if committed:
-            self._done.clear()
-            self._metrics.commits.inc()
+            try:
+                for sink in self._sinks:
+                    sink.flush()  # 1. raises unless all that was written is acknowledged
+                committed = self._guarantee.commit(self._done)  # 2. a crash above loses nothing
+            except DeliveryError:
+                if not self._undo():
+                    raise
+                return True
+        if committed is Commit.LATER:
+            return False
+        if committed is Commit.UNDONE:
+            self._go_back()
+            return True
+        self._done.clear()
+        self._metrics.commits.inc()
         if self._rejected:
             counts = ", ".join(f"{n} {code}" for code, n in sorted(self._rejected.items()))
             logger.warning("Dead-lettered since the last commit: %s", counts)
             self._rejected.clear()
-        return committed
+        return True
+
+    def _undo(self) -> bool:
+        """Take back what is written and not committed, if the guarantee can; tell."""
+        undone = self._guarantee.undo()
+        if undone:
+            self._go_back()
+        return undone
+
+    def _go_back(self) -> None:
+        """Forget what was done since the last commit: it is read and scored again."""
+        self._metrics.undone.inc()
+        self._done.clear()
+        self._rejected.clear()
+        self._source.rewind()
 
     def rebalanced(self, kind: str, partitions: Collection[Partition]) -> None:
         """Follow the group: "assigned"; "revoked" (still ours for a moment); "lost" (no more)."""
@@ -150,6 +183,8 @@ class Service:
             return
         if kind == "revoked":
             self.commit()
+        else:
+            self._undo()  # others read these partitions by now: what we wrote must not count
         for partition in partitions:  # what was not committed, the next owner repeats
             self._done.pop(partition, None)
         self._owned.difference_update(partitions)

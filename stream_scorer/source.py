@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from stream_scorer import clients
 from stream_scorer.errors import KafkaTrouble, Unfit
 from stream_scorer.records import NextOffsets, Partition, Rebalanced
 
@@ -31,6 +32,10 @@ TRY_AGAIN = {
     KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001
     KafkaError._STATE,  # noqa: SLF001
 }
+# Seconds. A rebalance waits for the answer; after this the group goes on without us.
+ANCHOR_S = 10.0
+# Seconds. Offsets in a transaction that is not yet ended are waited for, up to its time-out.
+GO_BACK_S = 30.0
 HARMLESS = {
     KafkaError._PARTITION_EOF,  # noqa: SLF001
     KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - a rebalance follows and says what we own
@@ -44,13 +49,18 @@ class KafkaSource:
     is kept and raised by the next `poll`.
     """
 
-    def __init__(self, consumer: Consumer, topic: str) -> None:
-        """Read `topic` with `consumer`, once subscribed."""
+    def __init__(self, consumer: Consumer, topic: str, *, first: str = "earliest") -> None:
+        """Read `topic` with `consumer`, once subscribed.
+
+        `first` is where a group starts that has committed nothing: "earliest", "latest" or "error".
+        """
         self._consumer = consumer
         self._topic = topic
+        self._first = first
         self._on_rebalance: Rebalanced
         self._owned: set[Partition] = set()
         self._gone: set[Partition] = set()  # revoked or lost since the present poll began
+        self._rewind = False
         self._failure: Unfit | None = None
         self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
 
@@ -75,14 +85,21 @@ class KafkaSource:
         (`consume(limit, timeout)` would wait the whole timeout for the last one.)
         """
         self._gone.clear()
-        first = self._consumer.poll(timeout_s)
-        batch = [] if first is None else [first]
-        if batch and limit > 1:
-            batch += self._consumer.consume(limit - 1, 0)
+        if self._rewind:
+            self._go_back()
+        try:
+            first = self._consumer.poll(timeout_s)
+            batch = [] if first is None else [first]
+            if batch and limit > 1:
+                batch += self._consumer.consume(limit - 1, 0)
+        except KafkaException as exc:  # fatal: the client is done for
+            raise KafkaTrouble(f"the consumer is done for: {exc.args[0].str()}") from exc
         if self._failure is not None:
             raise self._failure
         if any(map(Message.error, batch)):
             batch = [message for message in batch if not self._is_error(message)]
+        if self._rewind:  # a rebalance within this call undid what was written
+            return []
         return self._without_gone(batch) if self._gone else batch
 
     def commit(self, offsets: NextOffsets) -> bool:
@@ -100,6 +117,14 @@ class KafkaSource:
         if errors:
             logger.warning("Commit not done yet, trying again: %s", errors[0].str())
         return not errors
+
+    def rewind(self) -> None:
+        """Go back to the offsets that the broker holds, before anything more is handed out."""
+        self._rewind = True
+
+    def membership(self) -> object | None:
+        """Return the live group metadata, None if we are no member now."""
+        return self._consumer.consumer_group_metadata() if self._consumer.memberid() else None
 
     def lag(self) -> dict[Partition, int]:
         """Return, for each owned partition read from, how many records are still ahead."""
@@ -138,6 +163,46 @@ class KafkaSource:
             return True
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
 
+    def _anchor(self, partitions: list[TopicPartition]) -> None:
+        """Commit where a partition begins that the group has never committed.
+
+        So whoever goes back, or takes over, begins at the same place: with "latest" a crash before
+        the first commit would else skip what came meanwhile.
+        """
+        if self._first == "error":
+            return
+        try:
+            places = clients.settled(
+                partial(self._consumer.committed, partitions, ANCHOR_S), timeout_s=ANCHOR_S
+            )
+            new = [each for each in places if each.offset < 0]
+            for each in new:
+                low, high = clients.settled(
+                    partial(self._consumer.get_watermark_offsets, each, ANCHOR_S),
+                    timeout_s=ANCHOR_S,
+                )
+                each.offset = high if self._first == "latest" else low
+            if new:
+                self.commit({(each.topic, each.partition): each.offset for each in new})
+        except KafkaException as exc:
+            error = exc.args[0]
+            if error.code() not in TRY_AGAIN:
+                raise KafkaTrouble(f"cannot tell where to begin: {error.str()}") from exc
+            logger.warning("Kafka: %s", error.str())
+
+    def _go_back(self) -> None:
+        """Seek every partition that has been read from to the offset that the broker holds."""
+        owned = [TopicPartition(*partition) for partition in self._owned]
+        read = [each for each in self._consumer.position(owned) if each.offset >= 0]
+        try:
+            for each in clients.settled(
+                partial(self._consumer.committed, read, GO_BACK_S), timeout_s=GO_BACK_S
+            ):
+                self._consumer.seek(each)
+        except KafkaException as exc:
+            raise KafkaTrouble(f"cannot go back: {exc.args[0].str()}") from exc
+        self._rewind = False
+
     def _without_gone(self, batch: Sequence[Message]) -> Sequence[Message]:
         """Drop the records of partitions that went away while the batch was fetched.
 
@@ -160,6 +225,8 @@ class KafkaSource:
         """Note a rebalance and pass it on; keep an error for the next `poll`."""
         changed = {(each.topic, each.partition) for each in partitions}
         try:
+            if what == "assigned" and partitions:
+                self._anchor(partitions)
             self._on_rebalance(what, changed)
         except Unfit as exc:
             self._failure = exc

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 
 from stream_scorer.errors import DeliveryError
+from stream_scorer.guarantee import Commit
 from stream_scorer.records import NextOffsets, Outcome, Partition, Rebalanced
 
 
@@ -51,6 +52,9 @@ class ListSource:
         self.log.append(("commit", dict(offsets)))
         return True
 
+    def rewind(self) -> None:
+        self.log.append("rewind")
+
     def lag(self) -> Mapping[Partition, int]:
         return {}
 
@@ -59,13 +63,38 @@ class ListSource:
 
 
 @dataclass
+class ListGuarantee:
+    """Commits to a source as it is told to; can take back what was written, if told so."""
+
+    source: ListSource
+    answers: list[Commit] = field(default_factory=list)  # then what the source says
+    can_undo: bool = False
+
+    def begin(self) -> Producer:
+        raise AssertionError("the list sink needs no producer")
+
+    def commit(self, offsets: NextOffsets) -> Commit:
+        if self.answers:
+            return self.answers.pop(0)
+        return Commit.DONE if self.source.commit(offsets) else Commit.LATER
+
+    def undo(self) -> bool:
+        if self.can_undo:
+            self.source.log.append("undo")
+        return self.can_undo
+
+
+@dataclass
 class ListSink:
     """Remembers what was written; fails to flush if told so."""
 
     log: list[object]
     fails: bool = False
+    refuses: bool = False
 
     def write(self, outcome: Outcome) -> None:
+        if self.refuses:
+            raise DeliveryError("not taken")
         self.log.append(("write", len(outcome.alerts), len(outcome.dead_letters)))
 
     def flush(self) -> None:

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
+from stream_scorer.guarantee import Commit
 from stream_scorer.health import Health
 from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
 from stream_scorer.service import Pace, Service
-from tests.fakes import Clock, ListSink, ListSource
+from tests.fakes import Clock, ListGuarantee, ListSink, ListSource
 from tests.records import FRAUD, GOOD, P0, TOPIC, record
 from tests.test_scorer import make_scorer
 
@@ -28,6 +29,7 @@ class Bench:
         self.log: list[object] = []
         self.source = ListSource(self.log, list(batches))  # type: ignore[arg-type]
         self.sink = ListSink(self.log)
+        self.guarantee = ListGuarantee(self.source)
         self.clock = Clock()
         self.health = Health(self.clock)
         self.registry = CollectorRegistry()
@@ -37,6 +39,7 @@ class Bench:
             source=self.source,
             scorer=self.live,
             sinks=[self.sink],
+            guarantee=self.guarantee,
             metrics=metrics,
             health=self.health,
             pace=Pace(commit_interval_s=interval_s),
@@ -148,6 +151,58 @@ def test_stop_commits_what_is_done_then_leaves_the_group(tiny: Model) -> None:
     bench.service.stop()
     bench.service.run()
     assert bench.log == [("write", 0, 0), "flush", ("commit", {P0: 1}), "close"]
+
+
+def test_undone_commit_goes_back_and_forgets_what_was_done(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0), [], batch(0))
+    bench.guarantee.answers = [Commit.UNDONE]
+    for _ in range(4):
+        bench.service.turn()
+    write = ("write", 0, 0)
+    assert bench.log == [write, "flush", "rewind", write, "flush", ("commit", {P0: 1})]
+    assert bench.value("scorer_transactions_undone_total") == 1
+
+
+def test_write_that_fails_is_taken_back_if_the_guarantee_can(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0), batch(0))
+    bench.guarantee.can_undo = bench.sink.refuses = True
+    bench.service.turn()
+    bench.sink.refuses = False
+    bench.service.turn()
+    bench.service.turn()
+    assert bench.log == ["undo", "rewind", ("write", 0, 0), "flush", ("commit", {P0: 1})]
+
+
+def test_write_that_fails_and_cannot_be_taken_back_ends_the_process(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    bench.sink.refuses = True
+    with pytest.raises(DeliveryError):
+        bench.service.turn()
+
+
+def test_what_is_not_acknowledged_is_taken_back_if_the_guarantee_can(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    bench.guarantee.can_undo = bench.sink.fails = True
+    bench.service.turn()
+    bench.service.turn()
+    assert bench.log == [("write", 0, 0), "undo", "rewind"]
+
+
+def test_lost_partitions_take_back_all_that_is_not_committed(tiny: Model) -> None:
+    bench = Bench(tiny, ("assigned", [P0, P1]), batch(4), batch(8, partition=1), ("lost", [P0]))
+    bench.guarantee.can_undo = True
+    for _ in range(5):
+        bench.service.turn()
+    assert bench.log[2:] == ["undo", "rewind"]
+
+
+def test_stop_that_is_undone_leaves_the_group_and_loses_nothing(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0))
+    bench.guarantee.answers = [Commit.UNDONE]
+    bench.service.turn()
+    bench.service.stop()
+    bench.service.run()
+    assert bench.log == [("write", 0, 0), "flush", "rewind", "close"]
 
 
 def test_failure_of_another_thread_ends_the_loop_and_nothing_more_is_committed(tiny: Model) -> None:

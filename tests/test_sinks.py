@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
 
 from stream_scorer.config import Settings
@@ -15,6 +16,10 @@ from tests.records import FRAUD, GOOD, record
 from tests.test_scorer import make_scorer
 
 NOW_MS = 1_800_000_000_000
+
+
+def no_producer() -> Producer:
+    raise AssertionError("nothing is written to Kafka here")
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def as_dict(headers: Headers) -> dict[str, str]:
 def test_log_sink_names_places_and_never_payloads(
     outcome: Outcome, tiny: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink = SINKS["log"](Settings(), Metrics(CollectorRegistry(), tiny))
+    sink = SINKS["log"](Settings(), no_producer, Metrics(CollectorRegistry(), tiny))
     with caplog.at_level(logging.INFO):
         sink.write(outcome)
         sink.flush()

@@ -23,6 +23,10 @@ class ListClient:
     raises: bool = False
     seeks: list[tuple[int, int]] = field(default_factory=list)
     callbacks: dict[str, Callback] = field(default_factory=dict)
+    held: dict[int, int] = field(default_factory=dict)  # what the broker holds, by partition
+    ends: tuple[int, int] = (3, 90)
+    positions: dict[int, int] = field(default_factory=dict)
+    refuses: KafkaError | None = None  # to tell what it holds
 
     def subscribe(self, _: list[str], **callbacks: Callback) -> None:
         self.callbacks = callbacks
@@ -48,6 +52,22 @@ class ListClient:
         if self.commit_error:
             return [Answer(self.commit_error)]  # type: ignore[list-item]
         return offsets
+
+    def committed(self, places: list[TopicPartition], _: float) -> list[TopicPartition]:
+        if self.refuses:
+            raise KafkaException(self.refuses)
+        return [
+            TopicPartition(p.topic, p.partition, self.held.get(p.partition, -1001)) for p in places
+        ]
+
+    def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+        return self.ends
+
+    def position(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        return [
+            TopicPartition(p.topic, p.partition, self.positions.get(p.partition, -1001))
+            for p in places
+        ]
 
     def seek(self, place: TopicPartition) -> None:
         self.seeks.append((place.partition, place.offset))
@@ -167,3 +187,62 @@ def test_any_other_event_stops_the_process(code: int) -> None:
     event = Message(topic=TOPIC, partition=0, error=KafkaError(code))
     with pytest.raises(KafkaTrouble, match="reading 'transactions' failed"):
         attach(ListClient([event]))[0].poll(10, 0)
+
+
+def test_partition_without_a_commit_is_committed_where_it_begins() -> None:
+    client = ListClient(held={1: 40})
+    attach(client)
+    client.tell("assign", 0, 1)()
+    (places,) = client.commits
+    assert [(each.partition, each.offset) for each in places] == [(0, 3)]
+
+
+@pytest.mark.parametrize(("first", "begins"), [("earliest", [3]), ("latest", [90]), ("error", [])])
+def test_group_that_never_committed_begins_as_the_settings_say(
+    first: str, begins: list[int]
+) -> None:
+    client = ListClient()
+    source = KafkaSource(client, TOPIC, first=first)  # type: ignore[arg-type]
+    source.subscribe(lambda *_: None)
+    client.tell("assign", 0)()
+    assert [place.offset for places in client.commits for place in places] == begins
+
+
+def test_beginning_that_cannot_be_told_ends_the_process() -> None:
+    client = ListClient(refuses=KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no right"))
+    source, _ = attach(client)
+    client.tell("assign", 0)()
+    with pytest.raises(KafkaTrouble, match="where to begin: no right"):
+        source.poll(10, 0)
+
+
+def test_going_back_seeks_what_was_read_to_what_the_broker_holds() -> None:
+    client = ListClient([record(5, GOOD), record(6, GOOD)], held={0: 4, 1: 9}, positions={0: 7})
+    source, _ = attach(client)
+    client.tell("assign", 0, 1)()
+    source.poll(10, 0)
+    source.rewind()
+    assert client.seeks == []
+    source.poll(10, 0)
+    source.poll(10, 0)
+    assert client.seeks == [(0, 4)], "once, and partition 1 begins there anyway"
+
+
+def test_what_was_fetched_while_something_was_undone_is_not_handed_out() -> None:
+    client = ListClient(held={0: 4}, positions={0: 7})
+    source, _ = attach(client)
+    client.tell("assign", 0)()
+    client.ready = [record(5, GOOD), source.rewind, record(6, GOOD)]
+    assert source.poll(10, 0) == []
+    source.poll(10, 0)
+    assert client.seeks == [(0, 4)]
+
+
+def test_offsets_that_cannot_be_read_back_end_the_process() -> None:
+    client = ListClient(positions={0: 7})
+    source, _ = attach(client)
+    client.tell("assign", 0)()
+    client.refuses = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no right")
+    source.rewind()
+    with pytest.raises(KafkaTrouble, match="cannot go back: no right"):
+        source.poll(10, 0)

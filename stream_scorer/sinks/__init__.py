@@ -6,7 +6,7 @@ from typing import Protocol
 from stream_scorer.config import Settings
 from stream_scorer.metrics import Metrics
 from stream_scorer.records import Outcome
-from stream_scorer.sinks.kafka import KafkaSink
+from stream_scorer.sinks.kafka import Begin, KafkaSink
 from stream_scorer.sinks.log import LogSink
 
 
@@ -22,8 +22,8 @@ class Sink(Protocol):
         ...
 
 
-# Made of the settings and the metrics.
-SINKS: dict[str, Callable[[Settings, Metrics], Sink]] = {
-    "kafka": KafkaSink.open,
+# Made of the settings, what gives the producer to write with, and the metrics.
+SINKS: dict[str, Callable[[Settings, Begin, Metrics], Sink]] = {
+    "kafka": KafkaSink,
     "log": LogSink.open,
 }

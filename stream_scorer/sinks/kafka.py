@@ -1,12 +1,14 @@
 """Kafka out: alerts, dead letters and what else is asked for; knows what is acknowledged."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream_scorer import __version__, clients
+from stream_scorer import __version__
+from stream_scorer.clients import error_of
 from stream_scorer.config import Settings
 from stream_scorer.errors import DeliveryError
 from stream_scorer.metrics import Metrics
@@ -15,25 +17,26 @@ from stream_scorer.sinks import dead_letters
 
 # Seconds. With a batch's own time well below max.poll.interval.ms (120 s), or the group evicts us.
 FLUSH_TIMEOUT_S = 30.0
+# What a transaction's abort throws away is no failure.
+PURGED = {
+    KafkaError._PURGE_QUEUE,  # noqa: SLF001 - librdkafka's own names
+    KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
+}
+
+
+Begin = Callable[[], Producer]
 
 
 class KafkaSink:
-    """Writes to the topics of the settings with one idempotent producer."""
+    """Writes to the topics of the settings with the producer that the guarantee gives."""
 
-    def __init__(self, producer: Producer, settings: Settings, *, metrics: Metrics) -> None:
-        """Write with `producer`; the metrics get the latency of each acknowledged alert."""
-        self._producer = producer
+    def __init__(self, settings: Settings, begin: Begin, metrics: Metrics) -> None:
+        """Write with what `begin` returns; the metrics get each acknowledged alert's latency."""
         self._settings = settings
+        self._begin = begin
         self._metrics = metrics
+        self._producer: Producer | None = None  # that wrote last
         self._failed: str | None = None
-
-    @classmethod
-    def open(cls, settings: Settings, metrics: Metrics) -> "KafkaSink":
-        """Make a producer of the settings that knows the topics: the first alert need not wait."""
-        producer = clients.producer(settings)
-        for topic in settings.outputs:
-            clients.reach(producer, topic, "producer")
-        return cls(producer, settings, metrics=metrics)
 
     def write(self, outcome: Outcome) -> None:
         """Hand all parts of an outcome to the producer, which sends them at once."""
@@ -70,13 +73,17 @@ class KafkaSink:
             if topic:
                 for each in outputs:
                     self._produce(topic, each.value, key=each.key, on_delivery=self._output_acked)
-        self._producer.poll(0)
+        if self._producer is not None:
+            serve(partial(self._producer.poll, 0))
 
     def flush(self) -> None:
         """Return when every record written is acknowledged; raise DeliveryError if one is not."""
-        waiting = self._producer.flush(FLUSH_TIMEOUT_S)
-        if self._failed is not None:
-            raise DeliveryError(self._failed)
+        waiting = 0
+        if self._producer is not None:
+            waiting = serve(partial(self._producer.flush, FLUSH_TIMEOUT_S))
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise DeliveryError(failed)
         if waiting:
             raise DeliveryError(
                 f"{waiting} records are not acknowledged after {FLUSH_TIMEOUT_S:.0f} s"
@@ -84,16 +91,17 @@ class KafkaSink:
 
     def _produce(self, topic: str, value: bytes | None, **rest: Any) -> None:  # noqa: ANN401
         """Hand over one record; a full queue is waited for, which holds the source back."""
+        producer = self._producer = self._begin()
         deadline = time.monotonic() + FLUSH_TIMEOUT_S
         while True:
             try:
-                self._producer.produce(topic, value, **rest)
+                producer.produce(topic, value, **rest)
             except BufferError:
                 if time.monotonic() > deadline:
                     raise DeliveryError(
                         f"the producer's queue is full since {FLUSH_TIMEOUT_S:.0f} s"
                     ) from None
-                self._producer.poll(0.05)
+                serve(partial(producer.poll, 0.05))
             except KafkaException as exc:
                 raise DeliveryError(f"topic {topic!r} cannot take a record: {exc}") from exc
             else:
@@ -101,7 +109,7 @@ class KafkaSink:
 
     def _acked(self, what: str, error: KafkaError | None, message: Message) -> None:
         """Note a failure for `flush`; a callback must not raise."""
-        if error is not None:
+        if error is not None and error.code() not in PURGED:
             self._failed = f"{message.topic()} did not take {what}: {error.str()}"
 
     def _output_acked(self, error: KafkaError | None, message: Message) -> None:
@@ -117,6 +125,14 @@ class KafkaSink:
         known = record.timestamp()[1] > 0  # -1: the record has no time
         if error is None and latency is not None and known:
             self._metrics.alert_acked((written_ms - record.timestamp()[1]) / 1000 + latency)
+
+
+def serve(call: Callable[[], int]) -> int:
+    """Let delivery callbacks run; raise DeliveryError if the producer is done for."""
+    try:
+        return call()
+    except (KafkaException, SystemError) as exc:
+        raise DeliveryError(f"the producer is done for: {error_of(exc).str()}") from exc
 
 
 def place(record: Record) -> str:

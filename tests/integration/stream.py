@@ -153,6 +153,7 @@ class Stream:
                     "SCORER_DEAD_LETTERS_TOPIC": s.dead_letters_topic,
                     "SCORER_GROUP_ID": s.group_id,
                     "SCORER_HTTP_PORT": "0",
+                    "SCORER_REPLICA": f"replica-{len(self.scorers)}",
                     **self.environ,
                     **environ,
                 },

@@ -26,9 +26,18 @@ ROWS = 6000
 FRAUD_RATE = 0.05
 
 
+BOTH = pytest.mark.parametrize("guarantee", ["at-least-once", "exactly-once"])
+
+
 @pytest.fixture
-def stream(kafka: str, tmp_path: Path) -> Iterator[Stream]:
-    with fresh_stream(kafka, tmp_path) as each:
+def guarantee() -> str:
+    """Return the default; a test that is about both has it as a parameter."""
+    return "at-least-once"
+
+
+@pytest.fixture
+def stream(kafka: str, tmp_path: Path, guarantee: str) -> Iterator[Stream]:
+    with fresh_stream(kafka, tmp_path, SCORER_GUARANTEE=guarantee) as each:
         yield each
 
 
@@ -59,6 +68,7 @@ def ids(messages: Sequence[Message]) -> Counter[str]:
     return Counter((message.key() or b"").decode() for message in messages)
 
 
+@BOTH
 def test_alerts_are_the_oracles_and_every_record_is_scored_once(
     stream: Stream, rows: NDArray[np.float64], oracle: dict[str, float]
 ) -> None:
@@ -86,11 +96,12 @@ def _lag(url: str) -> list[float]:
     return [float(line.split()[-1]) for line in lines if line.startswith("scorer_lag_records{")]
 
 
+@BOTH
 def test_kill_in_the_middle_loses_nothing_and_repeats_are_identical(
-    stream: Stream, rows: NDArray[np.float64], oracle: dict[str, float]
+    stream: Stream, rows: NDArray[np.float64], oracle: dict[str, float], guarantee: str
 ) -> None:
-    # How long the dead keep their partitions.
-    soon = {"SCORER_KAFKA_CONSUMER_SESSION_TIMEOUT_MS": "6000"}
+    # How long the dead keep their partitions; and a restarted replica keeps its name.
+    soon = {"SCORER_KAFKA_CONSUMER_SESSION_TIMEOUT_MS": "6000", "SCORER_REPLICA": "one"}
     sent: list[str] = []
     for k in range(3):
         copy = list(events(rows, start=k * ROWS))
@@ -98,7 +109,8 @@ def test_kill_in_the_middle_loses_nothing_and_repeats_are_identical(
         stream.send(copy)
         sent.extend(key for key, _ in copy)
         # With no commit in sight, a kill after the first scores finds work that is not committed.
-        scorer = stream.start(SCORER_COMMIT_INTERVAL_MS="60000", SCORER_MAX_BATCH_ROWS="50", **soon)
+        # One record a batch makes the scorer slow enough not to be done, and idle, before.
+        scorer = stream.start(SCORER_COMMIT_INTERVAL_MS="5000", SCORER_MAX_BATCH_ROWS="1", **soon)
         wait_for("scores", lambda: stream.written(stream.settings.scores_topic) > before)  # noqa: B023
         scorer.kill()
         scorer = stream.start(SCORER_COMMIT_INTERVAL_MS="10", **soon)
@@ -116,9 +128,14 @@ def test_kill_in_the_middle_loses_nothing_and_repeats_are_identical(
         alerts.setdefault(alert_id, set()).add(message.value())
     assert all(len(values) == 1 for values in alerts.values())
     assert len(alerts) == len(oracle) * 3
-    assert scored.total() > len(sent), "no kill came between a write and its commit"
+    if guarantee == "exactly-once":
+        assert scored == Counter(sent)
+        assert len(stream.alerts()) == len(alerts)
+    else:
+        assert scored.total() > len(sent), "no kill came between a write and its commit"
 
 
+@BOTH
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_stop_under_load_repeats_nothing_and_exits_0(
     stream: Stream, rows: NDArray[np.float64], number: int
@@ -138,6 +155,7 @@ def test_stop_under_load_repeats_nothing_and_exits_0(
     assert ids(stream.scores()) == Counter(sent)
 
 
+@BOTH
 @pytest.mark.parametrize(
     "protocol",
     [

@@ -1,0 +1,179 @@
+"""Exactly once: what is written and how far was read count together, or neither counts.
+
+              begin                       commit: offsets sent, ended by the broker
+   READY ───────────────► OPEN ─────────────────────────────────────────────────► READY
+     ▲                     │  ╲ a step fails and the rest can be undone: abort ──► READY, undone
+     │                     │
+     │   init_transactions │ nobody knows the outcome, or the producer is done for
+     └──── a new producer ◄┘                                                 (undone as well)
+
+"Undone" means: nothing of the transaction counts that has not been confirmed, and the reader must
+go back to the offsets that the broker holds. Where the outcome is not known, a new producer of the
+same `transactional.id` makes the broker finish or abort what was open, before those are asked for.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from stream_scorer import clients
+from stream_scorer.errors import DeliveryError
+from stream_scorer.guarantee import Commit
+from stream_scorer.records import NextOffsets
+
+logger = logging.getLogger(__name__)
+
+# Seconds for one step and its repetitions. librdkafka's own time-out of a request is 60.
+STEP_S = 10.0
+# Seconds for a new producer: it waits until the broker has ended what the last one left open.
+INIT_S = 45.0
+# Seconds between repetitions of a step that may be repeated.
+PAUSE_S = 0.1
+# More transactions undone than this, within so many seconds and with none committed between them,
+# and the process ends: whatever the cause, it does not go away by repeating. To be fenced may be a
+# pause of our own that was too long, or another scorer of the same name, which does not go away.
+MOST_UNDONE, MOST_FENCED, WITHIN_S = 5, 3, 300.0
+
+
+class Group(Protocol):
+    """Who reads, for the broker to fence a reader that is no longer in its group."""
+
+    def membership(self) -> object | None:
+        """Return the live group metadata, None if we are no member now."""
+        ...
+
+
+class State(Enum):
+    """Where a transaction stands."""
+
+    GONE = "no producer"
+    READY = "none open"
+    OPEN = "open"
+
+
+class Step(Enum):
+    """What came of one call."""
+
+    DONE = "done"
+    ABORT = "to be undone by an abort"
+    UNKNOWN = "unknown, or the producer is done for"
+
+
+class ExactlyOnce:
+    """One transaction after another on one `transactional.id`; a new producer where it must be."""
+
+    def __init__(
+        self,
+        make: Callable[[], Producer],
+        group: Group,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Make the first producer with `make`; raise DeliveryError if it cannot begin."""
+        self._make = make
+        self._group = group
+        self._clock = clock
+        self._sleep = sleep
+        self._undone: deque[float] = deque(maxlen=MOST_UNDONE + 1)  # when; since the last commit
+        self._fenced: deque[float] = deque(maxlen=MOST_FENCED + 1)  # when
+        self._why = ""
+        self._error = 0  # librdkafka's code of the last error
+        self._state = State.GONE
+        self._producer: Producer
+        self._renew()
+
+    def begin(self) -> Producer:
+        """Return the producer with a transaction open; raise DeliveryError if none can be."""
+        if self._state is State.READY:
+            if self._step(self._producer.begin_transaction) is not Step.DONE:
+                raise DeliveryError(f"no transaction can begin: {self._why}")
+            self._state = State.OPEN
+        return self._producer
+
+    def commit(self, offsets: NextOffsets) -> Commit:
+        """End the open transaction with these offsets in it; tell whether it counts."""
+        places = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        self.begin()  # offsets of records that led to nothing are committed alike
+        member = self._group.membership()
+        if member is None:
+            self._why, self._error = "this scorer is no member of its group now", 0
+            return self._undo(Step.ABORT)
+        sent = self._step(
+            lambda: self._producer.send_offsets_to_transaction(places, member, STEP_S)
+        )
+        if sent is not Step.DONE:
+            return self._undo(Step.ABORT if sent is Step.ABORT else Step.UNKNOWN)
+        ended = self._step(lambda: self._producer.commit_transaction(STEP_S))
+        if ended is not Step.DONE:
+            return self._undo(ended)
+        self._state = State.READY
+        self._undone.clear()
+        return Commit.DONE
+
+    def undo(self) -> bool:
+        """Take back what is open, if anything is; tell whether the reader must go back."""
+        if self._state is State.READY:
+            return False
+        self._why, self._error = "its partitions were lost or a record was refused", 0
+        self._undo(Step.ABORT)
+        return True
+
+    def _undo(self, step: Step) -> Commit:
+        """Abort what is open, or throw the producer away where that is not enough."""
+        self._undone.append(self._clock())
+        if too_many(self._undone):
+            raise DeliveryError(
+                f"{len(self._undone)} transactions in a row were undone; the last one: {self._why}"
+            )
+        logger.warning("Transaction undone, its records will be scored again: %s", self._why)
+        if step is Step.ABORT:
+            step = self._step(lambda: self._producer.abort_transaction(STEP_S))
+        if step is not Step.DONE:
+            logger.warning("A new producer takes over: %s", self._why)
+            self._renew()
+        self._state = State.READY
+        return Commit.UNDONE
+
+    def _renew(self) -> None:
+        """Make a producer that the broker takes for the only one of its `transactional.id`."""
+        if self._error == KafkaError._FENCED:  # noqa: SLF001 - librdkafka's name
+            self._fenced.append(self._clock())
+            if too_many(self._fenced):
+                raise DeliveryError(
+                    f"{len(self._fenced)} times another producer took over the transactional.id: "
+                    "give each scorer a SCORER_REPLICA of its own"
+                )
+        self._producer = self._make()
+        if self._step(lambda: self._producer.init_transactions(STEP_S), INIT_S) is not Step.DONE:
+            raise DeliveryError(f"the transactional producer cannot begin: {self._why}")
+        self._state = State.READY
+
+    def _step(self, call: Callable[[], object], budget_s: float = STEP_S) -> Step:
+        """Make a call, again while that may help, with the same arguments; tell what came of it."""
+        deadline = self._clock() + budget_s
+        while True:
+            try:
+                call()
+            except (KafkaException, SystemError) as exc:
+                error = clients.error_of(exc)
+                self._why, self._error = f"{error.name()}: {error.str()}", error.code()
+                if error.fatal() or not (error.retriable() or error.txn_requires_abort()):
+                    return Step.UNKNOWN
+                if error.txn_requires_abort():
+                    return Step.ABORT
+                if self._clock() >= deadline:
+                    return Step.UNKNOWN
+                self._sleep(PAUSE_S)
+            else:
+                return Step.DONE
+
+
+def too_many(times: deque[float]) -> bool:
+    """Tell whether a full list of times, in seconds, lies within WITHIN_S."""
+    return len(times) == times.maxlen and times[-1] - times[0] <= WITHIN_S
