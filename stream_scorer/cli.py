@@ -16,6 +16,7 @@ COMMANDS = {
     "score": "stream_scorer.offline:score",
     "check": "stream_scorer.check:check",
     "alerts": "stream_scorer.alerts:alerts",
+    "verify": "stream_scorer.verify.command:verify",
     "model": "models.cli:model",
     "kafka": "stream_scorer.kafka_command:kafka",
 }
