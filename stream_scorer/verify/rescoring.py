@@ -1,7 +1,7 @@
 """Alerts -> verdicts: each is scored again from its source record, by the scorer's own core."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ import msgspec
 
 from stream_scorer.codecs import Decoder
 from stream_scorer.model import Model
-from stream_scorer.places import Place
+from stream_scorer.places import Fetch, Place
 from stream_scorer.records import Record
 from stream_scorer.scorer import ALERT_SCHEMA, Scorer
 from stream_scorer.verify.comparing import Difference, compare
@@ -18,7 +18,6 @@ from stream_scorer.verify.comparing import Difference, compare
 Kind = Literal[
     "identical", "within tolerance", "different", "source gone", "model unknown", "no alert"
 ]
-Fetch = Callable[[Collection[Place]], Iterator[tuple[Place, Record | str]]]  # text: why it is gone
 
 # Alerts held at a time, about 2 kB each: their sources are fetched together, by partition.
 CHUNK = 4096
