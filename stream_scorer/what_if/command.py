@@ -188,7 +188,7 @@ def read_topics(settings: Settings, *, against: str | None, genuine_weight: floa
             bad = f"; {found.bad.count:,} records are none" if found.bad.count else ""
             raise BadInput(f"topic {topic!r} holds no {topic_kind(found)}{bad}")
     if labels.bad.count:
-        click.echo(f"{labels.bad.count:,} labels left out; the first: {labels.bad.first}", err=True)
+        click.echo(f"{labels.bad.count:,} labels left out, such as {labels.bad.example}", err=True)
     chosen = choose(scores.counts(), settings.model_sha256, against)
     sides = [
         scores.side(sha256, labels, places.fetch, genuine_weight=genuine_weight)

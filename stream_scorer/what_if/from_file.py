@@ -79,7 +79,7 @@ class FileReader:
         probability, named = run.probability(), f"{run.model.name} {run.model.version}"
         rows = np.flatnonzero(np.isfinite(probability))
         if not len(rows):
-            first = f"; the first, {run.bad.first}" if run.bad.first else ""
+            first = f", such as {run.bad.example}" if run.bad.example else ""
             raise BadInput(f"{self._table.name}: {named} could score no row{first}")
         scored = len(rows)
         if self._has_ids:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from stream_scorer.alerts import printable
 from stream_scorer.errors import BadInput, ScorerError
 from stream_scorer.what_if.figures import Costs, figures_at
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = (".svg", ".png")
-POINTS = 401  # of a curve
+# Of a curve. At 0 everything alerts, which would flatten all the rest.
+POINTS, LOWEST = 400, 0.01
 PANELS = {
     "precision": "precision",
     "recall": "recall",
@@ -47,7 +50,7 @@ def draw(path: Path, answers: Sequence[Answer], costs: Costs) -> None:
     from matplotlib import pyplot as plt
 
     mpl.rcParams["svg.hashsalt"] = "stream-scorer"
-    thresholds = [i / (POINTS - 1) for i in range(POINTS)]
+    thresholds = np.linspace(LOWEST, 1, POINTS).tolist()
     curves = [figures_at(thresholds, answer.side.scored, costs) for answer in answers]
     panels = [name for name in PANELS if any(getattr(c[0], name) is not None for c in curves)]
     size = (8, 2.2 * len(panels))
@@ -68,7 +71,7 @@ def draw(path: Path, answers: Sequence[Answer], costs: Costs) -> None:
         axis.set_yscale("symlog" if name == "alerts_a_day" else "linear")
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
-    axes[0, 0].legend(loc="lower left", fontsize="small")
+    axes[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     axes[-1, 0].set_xlabel("threshold (dotted: now; full: best, with its interval)")
     figure.tight_layout()
     write(figure, path)

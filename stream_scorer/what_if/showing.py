@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+import numpy as np
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -42,7 +43,7 @@ def as_object(answers: Sequence[Answer], costs: Costs, *, seed: int) -> dict[str
                 "unlabelled": len(answer.side.scored.unlabelled),
                 "repeated": answer.side.repeated,
                 "left_out": answer.side.bad.count,
-                "left_out_first": answer.side.bad.first,
+                "left_out_example": answer.side.bad.example,
                 "days": answer.side.scored.days,
                 "threshold_now": answer.now,
                 "thresholds": [asdict(each) for each in answer.figures],
@@ -77,7 +78,7 @@ def marks(figures: Figures, answer: Answer) -> str:
     """Return what is special about a row."""
     said = ["now"] * (figures.threshold == answer.now)
     said += ["best"] * (answer.best is not None and figures == answer.best.figures)
-    said += ["over the capacity"] * (not figures.within_capacity)
+    said += ["over"] * (not figures.within_capacity)
     return ", ".join(said)
 
 
@@ -87,9 +88,11 @@ def sentences(answers: Sequence[Answer], costs: Costs) -> Iterator[str]:
         yield from about(answer.side)
     if len({(len(a.side.scored.frauds), len(a.side.scored.genuine)) for a in answers}) > 1:
         yield "The models scored different transactions: their figures are not of the same days."
+    if costs.alerts_a_day is not None:
+        yield f"over: more than {costs.alerts_a_day:g} alerts a day, on average"
     for answer in answers:
         if answer.best is not None:
-            yield best_text(answer, costs)
+            yield best_text(answer, answer.best, costs)
     if any(answer.best for answer in answers):
         yield (
             "The best threshold was chosen on these very transactions: expect a little less later."
@@ -115,9 +118,9 @@ def about(side: Side) -> Iterator[str]:
     if side.repeated:
         yield f"  {side.repeated:,} further scores of the same transactions are not counted."
     if side.bad.count:
-        yield f"  {side.bad.count:,} left out; the first: {printable(side.bad.first)}"
+        yield f"  {side.bad.count:,} left out, such as {printable(side.bad.example)}"
     if not scored.has_money:
-        unknown = int(sum(amount != amount for amount in scored.amounts.tolist()))  # noqa: PLR0124
+        unknown = int(np.isnan(scored.amounts).sum())
         yield f"  No money: the Amount of {unknown:,} of the frauds is not known."
     if scored.days is None:
         yield "  No alerts a day: all have one time, or none."
@@ -125,10 +128,8 @@ def about(side: Side) -> Iterator[str]:
         yield f"  Alerts a day are extrapolated from {scored.days * 24:.2g} hours."
 
 
-def best_text(answer: Answer, costs: Costs) -> str:
+def best_text(answer: Answer, best: Best, costs: Costs) -> str:
     """Say which threshold is the best one, how sure that is, and what it would have brought."""
-    best = answer.best
-    assert best is not None  # noqa: S101 - the caller looks
     low, high = (threshold_text(each) for each in best.threshold_interval)
     what = "least cost" if costs.false_alert is not None else "most frauds caught"
     within = "" if costs.alerts_a_day is None else f", at most {costs.alerts_a_day:g} alerts a day"
@@ -149,7 +150,7 @@ def as_number(threshold: float | None) -> float:
 
 def threshold_text(threshold: float | None) -> str:
     """Return a threshold as a person reads it."""
-    return NOTHING if threshold is None else f"{threshold:.6g}"
+    return NOTHING if threshold is None else f"{threshold:.9g}"
 
 
 def share_text(share: float | None) -> str:

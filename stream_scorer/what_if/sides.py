@@ -19,15 +19,15 @@ Labels = NDArray[np.int8]
 
 @dataclass(slots=True)
 class LeftOut:
-    """What could not be used, and the first of it."""
+    """What could not be used, and one example."""
 
     count: int = 0
-    first: str = ""  # where and why
+    example: str = ""  # where and why
 
     def add(self, what: str) -> None:
         """Count one more."""
         self.count += 1
-        self.first = self.first or what
+        self.example = self.example or what
 
 
 @dataclass(frozen=True, slots=True)
