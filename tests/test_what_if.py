@@ -201,12 +201,29 @@ def test_truncated_parquet_is_one_line(tiny_path: Path, tmp_path: Path) -> None:
         ["--false-alert-cost", "1", "--missed-fraud-cost", "inf"],
         ["--alerts-a-day", "0"],
         ["--genuine-weight", "0"],
+        ["--false-alert-cost", "1e300"],
+        ["--false-alert-cost", "1", "--missed-fraud-cost", "1e300"],
     ],
     ids=" ".join,
 )
 def test_wrong_option_is_a_usage_error(tiny_path: Path, table: Path, arguments: list[str]) -> None:
     done = CliRunner().invoke(cli, ["what-if", str(table), "--model", str(tiny_path), *arguments])
     assert (done.exit_code, "Error: " in done.output) == (2, True)
+
+
+def test_number_that_is_no_amount_and_no_time_is_not_known(tiny_path: Path, table: Path) -> None:
+    table.write_text(f"{HEADER}\n0,3,1e16,1\n1e16,3,5,1\n5,0,5,0\n{DAY},0,5,0\n")
+    result = what_if(tiny_path, str(table), "--json")
+    assert json.loads(result.stdout)["models"][0]["days"] == 1.0
+    assert figures(result, 0.8)["money_missed"] is None
+
+
+def test_costs_of_nothing_are_nothing(tiny_path: Path, table: Path) -> None:
+    table.write_text(f"{HEADER}\n0,3,0.1,1\n9,3,0.2,1\n5,3,0.7,1\n{DAY},0,5,0\n")
+    result = what_if(tiny_path, str(table), "--json", "--false-alert-cost", "0")
+    best = json.loads(result.stdout)["models"][0]["best"]
+    assert best["cost_interval"] == [0.0, 0.0]
+    assert figures(result, 0.99)["money_caught"] == 0.0
 
 
 @pytest.mark.train

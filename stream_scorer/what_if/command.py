@@ -27,6 +27,7 @@ from stream_scorer.what_if.showing import Answer, as_object, as_table, sentences
 from stream_scorer.what_if.sides import Side
 
 GRID = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+LARGEST_COST = 1e12  # sums of them stay finite
 TOLD_EVERY = 1000  # records between two words to the progress bar
 
 
@@ -38,8 +39,8 @@ def to_missed_cost(text: str) -> float | None:
         cost = float(text)
     except ValueError:
         cost = math.nan
-    if not 0 <= cost < math.inf:
-        raise click.BadParameter(f"{text!r} is neither 'amount' nor a number from 0 on")
+    if not 0 <= cost <= LARGEST_COST:
+        raise click.BadParameter(f"{text!r} is neither 'amount' nor from 0 to {LARGEST_COST:g}")
     return cost
 
 
@@ -51,7 +52,12 @@ def to_missed_cost(text: str) -> float | None:
     help="Another model beside the one of the settings: its file; on topics the beginning of its "
     "sha256.",
 )
-@click.option("--false-alert-cost", type=FiniteRange(0), metavar="COST", help="Of a false alert.")
+@click.option(
+    "--false-alert-cost",
+    type=FiniteRange(0, LARGEST_COST),
+    metavar="COST",
+    help="Of a false alert.",
+)
 @click.option(
     "--missed-fraud-cost",
     type=to_missed_cost,
@@ -66,7 +72,7 @@ def to_missed_cost(text: str) -> float | None:
 )
 @click.option(
     "--genuine-weight",
-    type=FiniteRange(0, min_open=True),
+    type=FiniteRange(0, 1e6, min_open=True),
     default=1.0,
     help="How many genuine transactions one stands for, where they were sampled.",
 )

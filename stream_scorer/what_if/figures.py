@@ -213,7 +213,7 @@ def resampled(at: Vector, scored: Scored, rng: np.random.Generator, rounds: int)
         of, money = frauds[drawn], scored.amounts[drawn]
         yield Sums(
             caught=reaching(np.bincount(of, minlength=size)),
-            money_missed=money.sum() - reaching(np.bincount(of, money, minlength=size)),
+            money_missed=np.cumsum(np.bincount(of, money, minlength=size), dtype=np.float64)[:-1],
             false_alerts=scored.genuine_weight * redrawn(genuine),
             unlabelled=redrawn(unlabelled),
         )
@@ -251,7 +251,12 @@ def interval(found: NDArray[T]) -> tuple[T, T]:
 def figures(i: int, at: Vector, sums: Sums, scored: Scored, costs: Costs) -> Figures:
     """Return the figures at the i-th threshold."""
     caught, false, alerts = (each.item(i) for each in (sums.caught, sums.false_alerts, sums.alerts))
-    missed = sums.money_missed.item(i) if scored.has_money else None
+    money_caught, money_missed = None, None
+    if (
+        scored.has_money
+    ):  # the one is not what the other leaves: floats would leave 1e-12 of nothing
+        money_caught = scored.amounts[len(scored.frauds) - int(caught) :].sum().item()
+        money_missed = sums.money_missed.item(i)
     cost = None if costs.false_alert is None else objective(sums, scored, costs).item(i)
     return Figures(
         threshold=as_threshold(at[i]),
@@ -261,8 +266,8 @@ def figures(i: int, at: Vector, sums: Sums, scored: Scored, costs: Costs) -> Fig
         false_alerts=false,
         precision=caught / (caught + false) if caught + false else None,
         recall=caught / len(scored.frauds),
-        money_caught=None if missed is None else float(scored.amounts.sum()) - missed,
-        money_missed=missed,
+        money_caught=money_caught,
+        money_missed=money_missed,
         cost=cost,
         within_capacity=bool(within_capacity(sums, scored, costs)[i]),
     )

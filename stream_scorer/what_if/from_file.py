@@ -14,7 +14,7 @@ from stream_scorer.model import Model
 from stream_scorer.offline import FileRecord, require_columns
 from stream_scorer.records import Vector
 from stream_scorer.scorer import Scorer
-from stream_scorer.tables import Cell, Malformed, Row, Table
+from stream_scorer.tables import Malformed, Row, Table
 from stream_scorer.what_if.sides import (
     UNKNOWN,
     Columns,
@@ -22,6 +22,7 @@ from stream_scorer.what_if.sides import (
     Side,
     check_labels,
     id_number,
+    known,
     latest_of_each,
     to_scored,
 )
@@ -68,8 +69,8 @@ class FileReader:
                 run.bad.add(f"line {row.line}: {reason}")
             return None
         self._label.append(UNKNOWN if event.label is None else event.label)
-        self._amount.append(number(row.cells.get(AMOUNT)))
-        self._time_s.append(number(row.cells.get(TIME)))
+        self._amount.append(known(row.cells.get(AMOUNT)))
+        self._time_s.append(known(row.cells.get(TIME)))
         if self._has_ids:
             self._ids.append(id_number(event.transaction_id))
         return FileRecord(name, row.line, event)
@@ -124,8 +125,3 @@ class Run:
     def probability(self) -> Vector:
         """Return float32 (rows read,): NaN where there is none."""
         return np.concatenate(self._found)
-
-
-def number(cell: Cell) -> float:
-    """Return a cell's number, NaN if it holds none."""
-    return float(cell) if isinstance(cell, int | float) else np.nan

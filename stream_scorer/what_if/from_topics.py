@@ -21,6 +21,7 @@ from stream_scorer.what_if.sides import (
     Side,
     check_labels,
     id_number,
+    known,
     labels_of,
     latest_of_each,
     to_scored,
@@ -162,8 +163,8 @@ class ScoreReader:
                 continue
             for i in wanted[place]:
                 # Another time is another record: the topic was made anew.
-                if amount is not None and record.timestamp()[1] == self._time_ms[rows[i]]:
-                    amounts[i] = amount
+                if record.timestamp()[1] == self._time_ms[rows[i]]:
+                    amounts[i] = known(amount)
         return amounts
 
 

@@ -58,11 +58,15 @@ def as_table(answers: Sequence[Answer]) -> Table:
     """Return the figures, threshold by threshold, two models one under the other."""
     with_cost = any(each.cost is not None for answer in answers for each in answer.figures)
     with_money = any(each.money_missed is not None for a in answers for each in a.figures)
-    names = ["threshold", "alerts a day", "precision", "recall"]
+    thresholds = [threshold_text(each.threshold) for a in answers for each in a.figures]
+    first = Column("threshold", justify="right", min_width=max(map(len, thresholds)))
+    names = ["alerts a day", "precision", "recall"]
     names += ["money caught", "money missed"] * with_money + ["cost"] * with_cost
     model = [Column("model", no_wrap=True)] * (len(answers) > 1)
-    table = Table(*model, *(Column(name, justify="right") for name in names), "", box=None)
+    others = (Column(name, justify="right") for name in names)
     rows = [(figures, answer) for answer in answers for figures in answer.figures]
+    last = Column("", min_width=max(len(marks(*row)) for row in rows))
+    table = Table(*model, first, *others, last, box=None)
     for figures, answer in sorted(rows, key=lambda row: as_number(row[0].threshold)):
         cells = [printable(answer.side.model)] * (len(answers) > 1)
         cells += [threshold_text(figures.threshold), amount_text(figures.alerts_a_day)]
@@ -105,7 +109,7 @@ def about(side: Side) -> Iterator[str]:
     """Yield what one model's figures rest on."""
     scored = side.scored
     weighed = f", each counted {scored.genuine_weight:g} times" * (scored.genuine_weight != 1)
-    days = f", {scored.days:,.2f} days" if scored.days else ""
+    days = f", {scored.days:,.3g} days" if scored.days else ""
     yield (
         f"{printable(side.model)}: {len(scored.frauds):,} frauds, {len(scored.genuine):,} genuine"
         f"{weighed}, {len(scored.unlabelled):,} without a label{days}"
@@ -162,4 +166,6 @@ def amount_text(amount: float | None) -> str:
     """Return money, or a number of alerts, as a person reads it."""
     if amount is None:
         return "-"
+    if amount >= 1e12:  # noqa: PLR2004 - likewise
+        return f"{amount:.3g}"
     return f"{amount:,.0f}" if amount >= 100 else f"{amount:,.2f}"  # noqa: PLR2004 - digits

@@ -1,6 +1,7 @@
 """What both inputs give: each model's scores with what is known of the transactions."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from stream_scorer.what_if.figures import Floats, Scored
 
 FRAUD, GENUINE, UNKNOWN = 1, 0, -1
 DAY_S = 86_400.0
+LARGEST = 1e15  # beyond it no number is an amount or a time in seconds
 
 Ids = NDArray[np.uint64]
 Labels = NDArray[np.int8]
@@ -76,6 +78,11 @@ def to_scored(columns: Columns, *, genuine_weight: float) -> Scored:
         genuine_weight=genuine_weight,
         days=span_s / DAY_S or None,
     )
+
+
+def known(value: object) -> float:
+    """Return an amount or a time as it is, NaN if it is none."""
+    return float(value) if isinstance(value, int | float) and abs(value) <= LARGEST else math.nan
 
 
 def id_number(transaction_id: str) -> int:
