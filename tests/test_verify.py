@@ -9,20 +9,23 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_scorer.cli import cli
 from stream_scorer.codecs import CODECS
 from stream_scorer.errors import BadInput
 from stream_scorer.model import Model
 from stream_scorer.places import Place
 from stream_scorer.records import Record
 from stream_scorer.verify.choosing import latest, sample, with_id
-from stream_scorer.verify.command import as_object, as_table, exit_code, report
+from stream_scorer.verify.command import exit_code, report
 from stream_scorer.verify.comparing import WRITING, compare
 from stream_scorer.verify.rescoring import BATCH, Verdict, Verifier
 from stream_scorer.verify.shelf import Shelf
+from stream_scorer.verify.showing import as_object, as_table
 from tests.bundles import write_bundle
 from tests.records import FRAUD, GOOD, TOPIC, event, record
 from tests.test_scorer import make_scorer
@@ -337,3 +340,25 @@ def test_json_names_the_alert_its_source_and_both_values(tiny: Model) -> None:
     assert found["alert"] == {"topic": "alerts", "partition": 0, "offset": 0}
     logit = json.loads(alert.value() or b"")["logit"]
     assert found["differences"] == [{"field": "logit", "published": 9.5, "again": logit}]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--last", "3", "--sample", "3"], ["--id", "x", "--last", "3"], ["--seed", "1"]],
+    ids=" ".join,
+)
+def test_choices_that_exclude_each_other_are_a_usage_error(arguments: list[str]) -> None:
+    done = CliRunner().invoke(cli, ["verify", *arguments])
+    assert (done.exit_code, "Error: " in done.output) == (2, True)
+
+
+def test_table_shows_the_first_that_do_not_hold_and_says_how_many_more(
+    tiny: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = [record(i, FRAUD) for i in range(30)]
+    alerts = published(tiny, *sources)
+    counts = report(verifier(tiny, *sources[:5])(alerts), as_json=False)
+    assert counts == {"identical": 5, "source gone": 25}
+    shown = capsys.readouterr().out
+    assert shown.count("source gone") == 20
+    assert "... and 5 more; --json gives every one" in shown

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,7 @@ def test_two_models_are_shown_side_by_side(tiny_path: Path, table: Path, tmp_pat
     assert len(hashes) == 2
     shown = what_if(tiny_path, str(table), "--against", str(other), "--false-alert-cost", "1")
     assert shown.stdout.count("Best for tiny 7") == 2
+    assert "scored different transactions" not in shown.stdout
     same = what_if(tiny_path, str(table), "--against", str(tiny_path))
     assert "is the same model" in str(same.exception)
 
@@ -371,6 +373,19 @@ def test_labels_that_leave_nothing_to_compare_are_one_line(
         side(SCORES, labels)
 
 
+def test_models_that_scored_other_transactions_are_said_not_to_compare() -> None:
+    other = "b" * 64
+    twice = [*SCORES, *(score(i, x, 0.5, sha256=other) for i, x in ((11, "a"), (12, "b")))]
+    scores, labels = ScoreReader(), LabelReader()
+    scores.read(twice)
+    labels.read([*LABELS, label(5, "c", 0)])
+    answers = [
+        Answer(scores.side(sha256, labels, fetch, genuine_weight=1.0), 0.8, [], None)
+        for sha256 in scores.counts()
+    ]
+    assert any("scored different transactions" in each for each in sentences(answers, Costs()))
+
+
 COUNTS = {"aa11": 5, "ab22": 3, "cc33": 1}
 
 
@@ -406,7 +421,7 @@ def test_choice_that_settles_nothing_names_what_there_is(
 def test_version_from_outside_neither_breaks_the_table_nor_steers_the_terminal(text: str) -> None:
     found = side(SCORES, LABELS)
     costs = Costs(1.0)
-    hostile = Side(text, text, found.scored, 0, found.bad)
+    hostile = replace(found, model=text, sha256=text)
     chosen = best(found.scored, costs, seed=0)
     answer = Answer(hostile, 0.8, figures_at([0.8], found.scored, costs), chosen)
     assert as_table([answer, answer]).row_count == 2

@@ -21,6 +21,7 @@ from stream_scorer.what_if.sides import (
     LeftOut,
     Side,
     check_labels,
+    fingerprint,
     id_number,
     known,
     latest_of_each,
@@ -95,6 +96,7 @@ class FileReader:
         return Side(
             model=named,
             sha256=run.model.sha256,
+            transactions=fingerprint(rows),
             scored=to_scored(columns, genuine_weight=genuine_weight),
             repeated=scored - len(rows),
             bad=run.bad,

@@ -20,6 +20,7 @@ from stream_scorer.what_if.sides import (
     LeftOut,
     Side,
     check_labels,
+    fingerprint,
     id_number,
     known,
     labels_of,
@@ -140,6 +141,7 @@ class ScoreReader:
         return Side(
             model=named,
             sha256=sha256,
+            transactions=fingerprint(ids),
             scored=to_scored(columns, genuine_weight=genuine_weight),
             repeated=scored - len(rows),
             bad=self.bad,

@@ -58,40 +58,38 @@ def as_table(answers: Sequence[Answer]) -> Table:
     """Return the figures, threshold by threshold, two models one under the other."""
     with_cost = any(each.cost is not None for answer in answers for each in answer.figures)
     with_money = any(each.money_missed is not None for a in answers for each in a.figures)
-    thresholds = [threshold_text(each.threshold) for a in answers for each in a.figures]
-    first = Column("threshold", justify="right", min_width=max(map(len, thresholds)))
-    names = ["alerts a day", "precision", "recall"]
+    names = ["threshold", "alerts a day", "precision", "recall"]
     names += ["money caught", "money missed"] * with_money + ["cost"] * with_cost
-    model = [Column("model", no_wrap=True)] * (len(answers) > 1)
-    others = (Column(name, justify="right") for name in names)
+    names = ["model"] * (len(answers) > 1) + names
+    # Folded where it is narrow: a digit is never left out.
+    table = Table(*(Column(n, justify="right", overflow="fold") for n in names), box=None)
     rows = [(figures, answer) for answer in answers for figures in answer.figures]
-    last = Column("", min_width=max(len(marks(*row)) for row in rows))
-    table = Table(*model, first, *others, last, box=None)
     for figures, answer in sorted(rows, key=lambda row: as_number(row[0].threshold)):
         cells = [printable(answer.side.model)] * (len(answers) > 1)
-        cells += [threshold_text(figures.threshold), amount_text(figures.alerts_a_day)]
+        cells.append(" ".join([*marks(figures, answer), threshold_text(figures.threshold, 6)]))
+        cells += [amount_text(figures.alerts_a_day)]
         cells += [share_text(figures.precision), share_text(figures.recall)]
         if with_money:
             cells += [amount_text(figures.money_caught), amount_text(figures.money_missed)]
         cells += [amount_text(figures.cost)] * with_cost
-        table.add_row(*map(Text, cells), Text(marks(figures, answer)))
+        table.add_row(*map(Text, cells))
     return table
 
 
-def marks(figures: Figures, answer: Answer) -> str:
+def marks(figures: Figures, answer: Answer) -> list[str]:
     """Return what is special about a row."""
-    said = ["now"] * (figures.threshold == answer.now)
+    said = ["over"] * (not figures.within_capacity)
+    said += ["now"] * (figures.threshold == answer.now)
     said += ["best"] * (answer.best is not None and figures == answer.best.figures)
-    said += ["over"] * (not figures.within_capacity)
-    return ", ".join(said)
+    return said
 
 
 def sentences(answers: Sequence[Answer], costs: Costs) -> Iterator[str]:
     """Yield what the table rests on, and what it does not say."""
     for answer in answers:
         yield from about(answer.side)
-    if len({(len(a.side.scored.frauds), len(a.side.scored.genuine)) for a in answers}) > 1:
-        yield "The models scored different transactions: their figures are not of the same days."
+    if len({answer.side.transactions for answer in answers}) > 1:
+        yield "The models scored different transactions: their figures are not of the same ones."
     if costs.alerts_a_day is not None:
         yield f"over: more than {costs.alerts_a_day:g} alerts a day, on average"
     for answer in answers:
@@ -152,9 +150,9 @@ def as_number(threshold: float | None) -> float:
     return float("inf") if threshold is None else threshold
 
 
-def threshold_text(threshold: float | None) -> str:
-    """Return a threshold as a person reads it."""
-    return NOTHING if threshold is None else f"{threshold:.9g}"
+def threshold_text(threshold: float | None, digits: int = 9) -> str:
+    """Return a threshold as a person reads it; nine digits tell every float32 from the next."""
+    return NOTHING if threshold is None else f"{threshold:.{digits}g}"
 
 
 def share_text(share: float | None) -> str:

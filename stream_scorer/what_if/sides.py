@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,7 @@ class Side:
 
     model: str  # name and version
     sha256: str
+    transactions: str  # tells those that it scored from others: the models' may differ
     scored: Scored
     repeated: int  # scores of a transaction beyond one
     bad: LeftOut  # could not be read or scored
@@ -92,6 +94,11 @@ def id_number(transaction_id: str) -> int:
     """
     encoded = transaction_id.encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest())
+
+
+def fingerprint(rows: NDArray[Any]) -> str:
+    """Return what tells these rows, or ids, in their order from others."""
+    return hashlib.blake2b(rows.tobytes(), digest_size=8).hexdigest()
 
 
 def latest_of_each(ids: Ids, *rising: NDArray[np.int64]) -> NDArray[np.int64]:
