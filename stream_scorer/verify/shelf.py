@@ -19,10 +19,6 @@ class Shelf:
         self._files = {sha256(path): path for place in places for path in files(place)}
         self._loaded: dict[str, Model | str] = {}
 
-    def __len__(self) -> int:
-        """Count the different models."""
-        return len(self._files)
-
     def find(self, wanted: str) -> Model | str:
         """Return the model of that sha256, or why there is none."""
         if wanted not in self._files:
