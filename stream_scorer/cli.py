@@ -16,6 +16,8 @@ COMMANDS = {
     "score": "stream_scorer.offline:score",
     "check": "stream_scorer.check:check",
     "alerts": "stream_scorer.alerts:alerts",
+    "verify": "stream_scorer.verify.command:verify",
+    "what-if": "stream_scorer.what_if.command:what_if",
     "model": "models.cli:model",
     "kafka": "stream_scorer.kafka_command:kafka",
 }

@@ -28,6 +28,8 @@ STEADY_JAVA = ("-Xmx1g",)
 LOCAL_SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "auto.create.topics.enable": "false",
+    # By the records' own time: what is replayed from an old file would be deleted at once.
+    "log.retention.ms": "-1",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
 }

@@ -1,0 +1,1 @@
+"""Scores published alerts again from their source records and says what differs."""

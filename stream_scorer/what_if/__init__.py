@@ -1,0 +1,1 @@
+"""What other thresholds or another model would have done to transactions of known truth."""
