@@ -42,12 +42,12 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; a ScorerError is one line on standard error and exit code 1."""
+    """Run a command; a ScorerError is one line on standard error and its exit code."""
     try:
         code = cli.main(arguments, prog_name="stream-scorer", standalone_mode=False)
     except ScorerError as exc:
         click.echo(f"stream-scorer: {exc}", err=True)
-        sys.exit(1)
+        sys.exit(exc.exit_code)
     except click.ClickException as exc:
         exc.show()
         sys.exit(exc.exit_code)

@@ -35,6 +35,7 @@ CONSUMER: Mapping[str, str] = {
     "isolation.level": "read_committed",
     "check.crcs": "true",
     "allow.auto.create.topics": "false",
+    "topic.metadata.refresh.interval.ms": "30000",  # when partitions that were added are noticed
     "fetch.queue.backoff.ms": "10",  # 1000 starves a loop of more than 100,000 rows/s
     "queued.max.messages.kbytes": "16384",  # bounds memory; the default is 64 MB
     "fetch.max.bytes": "8388608",

@@ -145,6 +145,12 @@ class Settings(BaseModel):
     sinks: tuple[Literal["kafka", "log"], ...] = Field(
         ("kafka",), description="Where outcomes go; `log` prints each alert as a line as well."
     )
+    dead_letters_in_a_row: int = Field(
+        1000, ge=0, description="Stop if more records in a row cannot be scored; 0: never."
+    )
+    dead_letters_ratio: float = Field(
+        0.5, ge=0, le=1, description="Stop above this share of the last 10,000 records; 1: never."
+    )
     max_batch_rows: int = Field(512, ge=1, le=10_000, description="Records in one batch, at most.")
     commit_interval_ms: int = Field(
         100, ge=0, le=60_000, description="Longest time between commits under load."

@@ -7,11 +7,14 @@ A bad *record* is not among them: it is a `Reject`, a value, and goes to the dea
   x Unfit             the process cannot keep its promise: it stops, nothing is lost, start it again
     - KafkaTrouble    the broker cannot be reached, refuses us, or lacks a topic
     - DeliveryError   a record that was written is not acknowledged, so nothing may be committed
+    - TooManyDeadLetters   to go on would only fill the dead letters: exit code 3, do not restart
 """
 
 
 class ScorerError(Exception):
     """Its text is one line that says what was wrong, with which value, and what was wanted."""
+
+    exit_code = 1
 
 
 class BadInput(ScorerError):
@@ -24,6 +27,12 @@ class Unfit(ScorerError):
 
 class KafkaTrouble(Unfit):
     """Kafka cannot be reached, refuses us, or lacks what we need."""
+
+
+class TooManyDeadLetters(Unfit):
+    """So many records cannot be scored that not they are wrong but we, or their producer."""
+
+    exit_code = 3
 
 
 class DeliveryError(Unfit):

@@ -21,6 +21,7 @@ from stream_scorer.codecs import CODECS
 from stream_scorer.config import Settings
 from stream_scorer.control import ControlTopic
 from stream_scorer.flags import RUN_SETTINGS, settings_options
+from stream_scorer.fuse import Fuse
 from stream_scorer.guarantee import AtLeastOnce, Guarantee
 from stream_scorer.health import Health, Server
 from stream_scorer.live import LiveScorer
@@ -105,7 +106,7 @@ def assemble(
     live = LiveScorer(
         build(model), metrics, group=settings.group_id, shadow_rows=settings.shadow_rows
     )
-    consumer = clients.consumer(settings)
+    consumer = clients.consumer(settings, {"auto.offset.reset": "error"})  # the source decides
     clients.reach(consumer, settings.transactions_topic, "consumer")
     first = clients.consumer_config(settings)["auto.offset.reset"]
     source = KafkaSource(consumer, settings.transactions_topic, first=first)
@@ -120,6 +121,7 @@ def assemble(
         scorer=live,
         sinks=[SINKS[name](settings, guarantee.begin, metrics) for name in settings.sinks],
         guarantee=guarantee,
+        fuse=Fuse(in_a_row=settings.dead_letters_in_a_row, ratio=settings.dead_letters_ratio),
         metrics=metrics,
         health=health,
         pace=Pace(settings.max_batch_rows, settings.commit_interval_ms / 1000),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
+from stream_scorer.fuse import Fuse
 from stream_scorer.guarantee import Commit, Guarantee
 from stream_scorer.health import Health
 from stream_scorer.live import LiveScorer
@@ -54,6 +55,7 @@ class Service:
         scorer: LiveScorer,
         sinks: Sequence[Sink],
         guarantee: Guarantee,
+        fuse: Fuse,
         metrics: Metrics,
         health: Health,
         pace: Pace,
@@ -64,6 +66,7 @@ class Service:
         self._scorer = scorer
         self._sinks = sinks
         self._guarantee = guarantee
+        self._fuse = fuse
         self._metrics = metrics
         self._health = health
         self._pace = pace
@@ -120,6 +123,7 @@ class Service:
     def _score(self, records: Sequence[Record]) -> None:
         """Score one batch and write what it leads to."""
         outcome = self._scorer(records, timed=self._metrics.timed)
+        self._fuse.check(records, outcome)
         try:
             with self._metrics.timed("publish"):
                 for sink in self._sinks:

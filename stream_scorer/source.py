@@ -158,10 +158,41 @@ class KafkaSource:
         error = message.error()
         if error is None:
             return False
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - librdkafka's name
+            self._begin_or_stop(TopicPartition(message.topic() or "", message.partition() or 0))
+            return True
         if error.code() in HARMLESS:
             logger.warning("Kafka: %s", error.str())
             return True
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
+
+    def _begin_or_stop(self, partition: TopicPartition) -> None:
+        """Begin where nothing was ever committed; raise KafkaTrouble where records are gone.
+
+        The client asks for no offset but a committed one, so that it never jumps by itself.
+        """
+        try:
+            (held,) = self._consumer.committed([partition], ANCHOR_S)
+            low, high = self._consumer.get_watermark_offsets(partition, ANCHOR_S)
+        except KafkaException as exc:
+            raise KafkaTrouble(f"cannot tell where to begin: {exc.args[0].str()}") from exc
+        place = f"{partition.topic}[{partition.partition}]"
+        if held.offset < 0 and self._first != "error":  # a rebalance kept it from being anchored
+            held.offset = high if self._first == "latest" else low
+            self._consumer.seek(held)
+            return
+        if held.offset < 0:
+            raise KafkaTrouble(f"{place}: the group has committed nothing, and may not begin anew")
+        what = (
+            f"{low - held.offset} records are gone: it begins at {low}"
+            if held.offset < low
+            else f"it ends at {high}: was the topic made anew?"
+        )
+        raise KafkaTrouble(
+            f"{place}: the group has done everything before {held.offset}, and {what}; to go on by "
+            f"intent: kafka-consumer-groups --group GROUP --topic {partition.topic}:"
+            f"{partition.partition} --reset-offsets --to-earliest --execute"
+        )
 
     def _anchor(self, partitions: list[TopicPartition]) -> None:
         """Commit where a partition begins that the group has never committed.

@@ -8,7 +8,8 @@ from confluent_kafka import Message
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from stream_scorer.errors import DeliveryError, KafkaTrouble
+from stream_scorer.errors import DeliveryError, KafkaTrouble, TooManyDeadLetters
+from stream_scorer.fuse import Fuse
 from stream_scorer.guarantee import Commit
 from stream_scorer.health import Health
 from stream_scorer.live import LiveScorer
@@ -40,6 +41,7 @@ class Bench:
             scorer=self.live,
             sinks=[self.sink],
             guarantee=self.guarantee,
+            fuse=Fuse(in_a_row=3, ratio=1),
             metrics=metrics,
             health=self.health,
             pace=Pace(commit_interval_s=interval_s),
@@ -203,6 +205,14 @@ def test_stop_that_is_undone_leaves_the_group_and_loses_nothing(tiny: Model) -> 
     bench.service.stop()
     bench.service.run()
     assert bench.log == [("write", 0, 0), "flush", "rewind", "close"]
+
+
+def test_blown_fuse_ends_the_process_before_the_batch_is_written_or_committed(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0), batch(1, 2, 3, 4, value=b"{"))
+    bench.service.turn()
+    with pytest.raises(TooManyDeadLetters, match="4 records in a row"):
+        bench.service.turn()
+    assert bench.log == [("write", 0, 0)]
 
 
 def test_failure_of_another_thread_ends_the_loop_and_nothing_more_is_committed(tiny: Model) -> None:

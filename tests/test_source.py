@@ -180,7 +180,6 @@ def test_harmless_events_are_no_records() -> None:
     [
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError._AUTO_OFFSET_RESET,
     ],
 )
 def test_any_other_event_stops_the_process(code: int) -> None:
@@ -245,4 +244,50 @@ def test_offsets_that_cannot_be_read_back_end_the_process() -> None:
     client.refuses = KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "no right")
     source.rewind()
     with pytest.raises(KafkaTrouble, match="cannot go back: no right"):
+        source.poll(10, 0)
+
+
+def out_of_range() -> Message:
+    return record(0, None, error=KafkaError(KafkaError._AUTO_OFFSET_RESET, "out of range"))
+
+
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        (1, r"done everything before 1, and 2 records are gone: it begins at 3"),
+        (99, r"done everything before 99, and it ends at 90: was the topic made anew"),
+    ],
+    ids=["too low", "too high"],
+)
+def test_offset_that_is_not_there_stops_and_says_what_is_gone_and_how_to_go_on(
+    held: int, says: str
+) -> None:
+    client = ListClient([out_of_range()], held={0: held})
+    source, _ = attach(client)
+    with pytest.raises(KafkaTrouble, match=says + r".*--reset-offsets"):
+        source.poll(10, 0)
+    assert client.seeks == []
+
+
+@pytest.mark.parametrize(("first", "begins"), [("earliest", 3), ("latest", 90)])
+def test_partition_that_could_not_be_anchored_begins_all_the_same(first: str, begins: int) -> None:
+    client = ListClient([out_of_range(), record(5, GOOD)])
+    source = KafkaSource(client, TOPIC, first=first)  # type: ignore[arg-type]
+    assert offsets(source.poll(10, 0)) == [5]
+    assert client.seeks == [(0, begins)]
+
+
+def test_group_that_may_not_begin_anew_stops() -> None:
+    client = ListClient([out_of_range()])
+    source = KafkaSource(client, TOPIC, first="error")  # type: ignore[arg-type]
+    with pytest.raises(KafkaTrouble, match="may not begin anew"):
+        source.poll(10, 0)
+
+
+def test_client_that_is_done_for_ends_the_process() -> None:
+    def fail() -> None:
+        raise KafkaException(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+
+    source, _ = attach(ListClient([fail]))
+    with pytest.raises(KafkaTrouble, match="done for: fenced"):
         source.poll(10, 0)

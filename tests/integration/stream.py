@@ -16,7 +16,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -128,12 +128,19 @@ class Stream:
         )
 
     def set_topic(self, topic: str, name: str, value: str) -> None:
-        """Change one setting of a topic."""
+        """Change one setting of a topic; return when the broker shows it."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for each in admin.incremental_alter_configs([resource]).values():
             each.result(30)
+        asked = ConfigResource(ResourceType.TOPIC, topic)
+
+        def shown() -> bool:
+            (answer,) = admin.describe_configs([asked]).values()
+            return bool(answer.result(30)[name].value == value)
+
+        wait_for(f"{name} of {topic}", shown)
 
     def start(self, **environ: str) -> Scorer:
         """Start a scorer; it need not have joined the group yet."""
@@ -165,16 +172,24 @@ class Stream:
     def send(self, events: Iterable[tuple[str | None, bytes | None]]) -> int:
         """Send keys and values; return how many."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        refused: list[KafkaError] = []
         sent = 0
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                refused.append(error)
+
         for key, value in events:
             while True:
                 try:
-                    producer.produce(self.settings.transactions_topic, value, key)
+                    topic = self.settings.transactions_topic
+                    producer.produce(topic, value, key, on_delivery=delivered)
                     break
                 except BufferError:
                     producer.poll(0.1)
             sent += 1
         assert producer.flush(60) == 0
+        assert not refused, refused[0]
         return sent
 
     def committed(self) -> int:

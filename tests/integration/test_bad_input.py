@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 from stream_scorer.config import SHIPPED_MODEL
 from stream_scorer.model import Model
 from stream_scorer.records import Headers
-from tests.integration.stream import Stream, fresh_stream
+from tests.integration.stream import Stream, fresh_stream, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -124,9 +124,29 @@ def test_timestamp_that_the_dead_letters_would_refuse_does_not_stop_the_scorer(
     topic = stream.settings.transactions_topic
     stream.set_topic(topic, "message.timestamp.after.max.ms", str(2**63 - 1))
     producer = Producer({"bootstrap.servers": stream.bootstrap})
-    producer.produce(topic, b"{", timestamp=int(time.time() * 1000) + 10**12)
-    assert producer.flush(30) == 0
+    far = int(time.time() * 1000) + 10**12
+
+    def taken() -> bool:
+        """Send; a broker refuses such a time until it has heard of the topic's new setting."""
+        errors: list[object] = []
+        producer.produce(topic, b"{", timestamp=far, on_delivery=lambda e, _: errors.append(e))
+        assert producer.flush(30) == 0
+        return errors == [None]
+
+    wait_for("a record from the future", taken)
     scorer = stream.start()
     stream.wait_committed(1)
     assert len(stream.dead_letters()) == 1
     assert scorer.stop() == 0
+
+
+def test_topic_of_nothing_but_bad_records_stops_the_scorer_before_it_is_drained(
+    stream: Stream,
+) -> None:
+    stream.send((f"t{i}", b"{") for i in range(5000))
+    scorer = stream.start(SCORER_DEAD_LETTERS_IN_A_ROW="700")
+    assert scorer.process.wait(60) == 3
+    assert "SCORER_DEAD_LETTERS_IN_A_ROW allows 700" in scorer.text().splitlines()[-1]
+    there = len(stream.dead_letters())
+    assert there <= 700
+    assert stream.committed() <= there
