@@ -6,7 +6,19 @@ from contextlib import contextmanager
 
 from stream_scorer.errors import ScorerError
 
-EXTRA = {"keras", "onnx", "pandas", "pyarrow", "sklearn", "tensorflow", "tf2onnx"}
+EXTRA = {
+    "imblearn",
+    "jinja2",
+    "keras",
+    "lightgbm",
+    "matplotlib",
+    "onnx",
+    "pandas",
+    "pyarrow",
+    "sklearn",
+    "tensorflow",
+    "tf2onnx",
+}
 
 
 @contextmanager
@@ -23,3 +35,8 @@ def train_extra() -> Iterator[None]:
         if exc.name is None or exc.name.partition(".")[0] not in EXTRA:
             raise
         raise ScorerError("training needs the extra: pip install 'stream-scorer[train]'") from exc
+    except OSError as exc:  # LightGBM's wheel wants libgomp of the system
+        raise ScorerError(
+            f"a library that training needs cannot be loaded: {exc}; want it installed (on Debian: "
+            "apt install libgomp1)"
+        ) from exc
