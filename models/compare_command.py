@@ -102,17 +102,17 @@ def compare(  # noqa: PLR0913 - click passes one argument an option
     DATA is creditcard.csv, or a Parquet file with its columns: Time, V1 .. V28, Amount, Class.
 
     Logistic regression, random forest, boosted trees, support vectors, Keras nets and what `model
-    train` makes: tuned on validation, measured once on later rows, with intervals. About ten minutes
-    for 56,000 rows on two cores, and longer the more rows; --quick for a first look.
+    train` makes: tuned on validation, measured once on later rows, with intervals. About ten
+    minutes for 56,000 rows on two cores, and longer the more rows; --quick for a first look.
     """
     if full and (genuine_weight, complete_until) != (None, None):
         raise BadInput("--full is given with weights; want one of them: a complete file has none")
     if complete_until is not None and genuine_weight is None:
         raise BadInput("--complete-until is given without --genuine-weight; want both or neither")
-    as_file = None if json_to in (None, STDOUT) else Path(json_to)
-    check_paths(file, output, *([as_file] if as_file else []))
+    as_file = [] if json_to in (None, STDOUT) else [Path(json_to)]
+    check_paths(file, output, *as_file)
     with train_extra():
-        from models import bundle, comparison, reading, report, weighing
+        from models import comparison, reading, weighing
         from models.candidates import DEFAULT, QUICK
         from models.transactions import Sampling
     with shown() as tell:
@@ -133,17 +133,23 @@ def compare(  # noqa: PLR0913 - click passes one argument an option
             source=source,
         )
         figures = comparison.compare(read, order, tell)
-        page = report.render(figures)
+    conclude(figures, file, output=output, json_to=json_to)
+
+
+def conclude(figures: dict[str, Any], file: Path, *, output: Path, json_to: str | None) -> None:
+    """Write what `comparison.compare` found about `file`, and say so."""
+    from models import bundle, report
+
+    page = report.render(figures)
     text = json.dumps(figures, indent=1, allow_nan=False)
-    if as_file:
-        bundle.write(as_file, text.encode())
+    said = [summary(figures), f"Report {output}"]
+    if json_to not in (None, STDOUT):
+        bundle.write(Path(json_to), text.encode())
+        said.append(f"JSON   {json_to}")
     bundle.write(output, page.encode())
+    said.append(f"Next   {next_step(figures, file)}")
     if json_to == STDOUT:
         click.echo(text)
-    said = [summary(figures), f"Report {output}"]
-    if as_file:
-        said.append(f"JSON   {as_file}")
-    said.append(f"Next   {next_step(figures, file)}")
     # stdout is the JSON's where it was asked for.
     click.echo("\n".join(said), err=json_to == STDOUT)
 
