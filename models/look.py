@@ -12,6 +12,7 @@ BINS = 40
 HOUR_S = 3600.0
 # A longer file is counted in longer steps than an hour, no more of them than this.
 MOST_STEPS = 200
+FARTHEST = 1e100
 # Shown of a feature: the middle 99 % of the genuine rows and of the frauds; what is further out is
 # counted in the outermost bins.
 SHOWN = np.array([0.005, 0.995])
@@ -22,7 +23,8 @@ def look(train: Transactions, all_rows: Transactions) -> dict[str, Any]:
 
     Shares and correlations are weighted.
     """
-    columns = np.column_stack([train.features, train.frauds])
+    # Squares of a cell like 1e300 have no end.
+    columns = np.column_stack([train.features, train.frauds]).clip(-FARTHEST, FARTHEST)
     return {
         "histograms": {
             name: _histogram(train, train.features[:, index])

@@ -30,7 +30,10 @@ Draws = npt.NDArray[np.uint16]
 def draws(frauds: Flags, *, rounds: int, seed: int) -> Draws:
     """Return uint16 (rounds, n): how often each row is drawn, frauds and genuine rows apart."""
     rng = np.random.default_rng(seed)
-    return np.array([draw(frauds, rng) for _ in range(rounds)], dtype=np.uint16)
+    drawn = np.empty((rounds, len(frauds)), dtype=np.uint16)
+    for row in drawn:
+        row[:] = draw(frauds, rng)
+    return drawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ def _time(figures: Figures) -> Figure:
     for each, kind, colour in zip(axes, ("genuine", "fraud"), (GENUINE, FRAUD), strict=True):
         each.stairs(by_hour[kind], edges / 3600, color=colour, fill=True, alpha=0.5)
         each.set_ylabel(f"{kind} a step")
+        each.margins(y=0.18)  # room for the names of the parts
         for part in ("validation", "test"):
             start = figures["split"][part]["time_from"] / 3600
             each.axvline(start, color="black", linestyle="--", linewidth=1)

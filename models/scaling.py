@@ -8,6 +8,9 @@ import numpy.typing as npt
 from models.profile import quantiles
 from models.transactions import AMOUNT, TIME, Floats, Transactions
 
+# No clip for any real value; keeps a cell like 1e300 finite in float32.
+FARTHEST = 1e6
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
@@ -23,8 +26,8 @@ class Scaling:
         The affine part is in float64: in float32 an epoch-second time would cost 7e-6 of the
         probability.
         """
-        scaled = ((features - self.centre) * self.factor).astype(np.float32)
-        return np.clip(scaled, np.float32(-self.clip), np.float32(self.clip))
+        scaled = (features - self.centre) * self.factor
+        return np.clip(scaled, -self.clip, self.clip).astype(np.float32)
 
 
 def fit_scaling(fit: Transactions, *, clip: float) -> Scaling:
@@ -43,7 +46,7 @@ def fit_amount_and_time(fit: Transactions) -> Scaling:
     centre, spread = np.zeros(fit.features.shape[1]), np.ones(fit.features.shape[1])
     centre[AMOUNT], spread[AMOUNT] = middle, high - low
     centre[TIME], spread[TIME] = fit.times[0], fit.times[-1] - fit.times[0]
-    return Scaling(centre, _inverse(spread), clip=np.inf)
+    return Scaling(centre, _inverse(spread), clip=FARTHEST)
 
 
 def _inverse(spread: Floats) -> Floats:

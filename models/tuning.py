@@ -14,6 +14,7 @@ from models.imbalance import STRATEGIES
 from models.measures import rank
 from models.scaling import Scaling
 from models.transactions import Floats, Transactions
+from stream_scorer.errors import ScorerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +103,14 @@ def fit_one(
     resampled = STRATEGIES[strategy](prepared(rows.features), rows.frauds, setup.seed)
     own = {name: value for name, value in settings.items() if name != TIME}
     score = FAMILIES[family].fit(Rows(*resampled, setup.seed), own, setup.budget)
-    return lambda features: score(prepared(features))
+
+    def checked(features: Floats) -> Floats:
+        scores = score(prepared(features))
+        if not np.isfinite(scores).all():
+            raise ScorerError(
+                f"{family} ({strategy}) gives a score that is not finite; want numbers: does a "
+                "feature hold values far out of its range?"
+            )
+        return scores
+
+    return checked

@@ -1,5 +1,6 @@
 """Rules of comparing kinds of model: what sees which rows, and what the figures mean."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -20,8 +21,8 @@ from models.recipe import RECIPE, Recipe
 from models.results import Resampled, choose
 from models.scaling import fit_amount_and_time
 from models.transactions import AMOUNT, FEATURES, TIME, Flags, Floats, Transactions
-from models.tuning import Setup, finish, tune
-from stream_scorer.errors import BadInput
+from models.tuning import Setup, finish, fit_one, tune
+from stream_scorer.errors import BadInput, ScorerError
 
 pytestmark = pytest.mark.train
 
@@ -95,6 +96,21 @@ def test_an_amount_that_never_varies_is_left_out_instead_of_divided_by_zero() ->
     rows = made_up()
     rows.features[:, AMOUNT] = 3.0
     assert (fit_amount_and_time(rows)(rows.features)[:, AMOUNT] == 0).all()
+
+
+def test_a_value_far_out_of_range_stays_finite_in_what_is_fitted_and_shown() -> None:
+    rows = made_up()
+    rows.features[3, AMOUNT], rows.features[4, 5] = 1e300, -1e300
+    assert np.isfinite(fit_amount_and_time(rows)(rows.features)).all()
+    json.dumps(look(rows, rows), allow_nan=False)
+
+
+def test_a_score_that_is_no_number_is_refused_with_the_model_that_gave_it() -> None:
+    rows = made_up()
+    net = {"hidden": (2,), "dropout": 0.0, "learning_rate": 1e-3, "weight_decay": 0.1}
+    score = fit_one("shallow net", {**net, "time": False}, "none", rows, setup(parts(rows)))
+    with pytest.raises(ScorerError, match=r"shallow net \(none\) gives a score that is not finite"):
+        score(np.full((1, len(FEATURES)), np.nan))
 
 
 def test_nothing_that_is_chosen_or_calibrated_changes_with_the_test_rows() -> None:
