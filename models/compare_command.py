@@ -114,6 +114,7 @@ def compare(  # noqa: PLR0913 - click passes one argument an option
     with train_extra():
         from models import comparison, reading, weighing
         from models.candidates import DEFAULT, QUICK
+        from models.order import Order
         from models.transactions import Sampling
     with shown() as tell:
         tell(f"reading {file.name}", 0.0)
@@ -121,7 +122,7 @@ def compare(  # noqa: PLR0913 - click passes one argument an option
         read, sampling, why = weighing.weigh(
             read, full=full, weight=genuine_weight, until=complete_until
         )
-        order = comparison.Order(
+        order = Order(
             budget=QUICK if quick else DEFAULT,
             seed=seed,
             threshold=threshold,

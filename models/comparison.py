@@ -1,48 +1,31 @@
 """Compare the kinds of model on one file: tune on validation, measure once on the test."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from models import fitting, folds
 from models.balanced import compare_balanced
-from models.candidates import FAMILIES, RECIPE_WHAT, SIDE_BY_SIDE, Budget
+from models.candidates import FAMILIES, RECIPE_WHAT, SIDE_BY_SIDE
 from models.costs import Costs, mean_fraud_amount
 from models.evaluate import CONFIDENCE
+from models.fits import Budget
 from models.imbalance import STRATEGIES
 from models.look import counts, look
 from models.measures import draws
+from models.order import Order, described, in_units, stated
 from models.progress import Tell
 from models.reading import TrainingFile
 from models.recipe import RECIPE
 from models.results import Judge, choose
-from models.scaling import Scaling, fit_amount_and_time
+from models.scaling import fit_amount_and_time
 from models.training import TOOLS, tools
-from models.transactions import AMOUNT, TIME, Floats, Sampling
+from models.transactions import Floats
 from models.tuning import Contender, Result, Setup, contend, finish, tune
 
 SCHEMA_VERSION = 1
 NO_STRATEGY = "none"
 MORE_TOOLS = ("imbalanced-learn", "lightgbm", "matplotlib", "jinja2")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to compare and how; costs in the currency of Amount."""
-
-    budget: Budget
-    seed: int
-    threshold: float
-    false_alert_cost: float
-    # None for the mean Amount of a fraud before the test.
-    missed_fraud_cost: float | None
-    # The rows' weights, and why they are what they are, in a sentence.
-    sampling: Sampling
-    why_weighted: str
-    # What to type to get the same figures again.
-    command: str
-    # Origin and licence of the file.
-    source: str
 
 
 def compare(file: TrainingFile, order: Order, tell: Tell) -> dict[str, Any]:
@@ -113,15 +96,15 @@ def compare(file: TrainingFile, order: Order, tell: Tell) -> dict[str, Any]:
     tell("done", 1.0)
     return {
         "schema_version": SCHEMA_VERSION,
-        "file": _file(file, order),
+        "file": described(file, order),
         "command": order.command,
         "seed": order.seed,
         "threshold": order.threshold,
         "confidence": CONFIDENCE,
-        "budget": _budget(order.budget),
+        "budget": stated(order.budget),
         "costs": {**asdict(costs), "threshold_by_theory": costs.by_theory},
         "split": {name: counts(part) for name, part in parts.named().items()},
-        "scaling": _scaling(setup.scaling),
+        "scaling": in_units(setup.scaling),
         "look": look(parts.train, file.transactions),
         "models": models,
         "imbalance": side_by_side,
@@ -185,36 +168,4 @@ def _about(contender: Contender, tried: list[dict[str, object]]) -> dict[str, An
         "settings": dict(contender.settings),
         "strategy": contender.strategy,
         "tried": tried,
-    }
-
-
-def _file(file: TrainingFile, order: Order) -> dict[str, Any]:
-    return {
-        "name": file.name,
-        "sha256": file.sha256,
-        "source": order.source,
-        "weights": order.why_weighted,
-        "genuine_weight": order.sampling.genuine_weight,
-        "complete_until": order.sampling.complete_until,
-        "repeated_rows_left_out": file.repeated,
-        "repeated_frauds_left_out": file.repeated_frauds,
-        "other_columns_dropped": list(file.dropped),
-        "sorted_by_time_here": file.sorted_here,
-        **counts(file.transactions),
-    }
-
-
-def _budget(budget: Budget) -> dict[str, Any]:
-    return {name: value for name, value in asdict(budget).items() if name != "recipe"}
-
-
-def _scaling(scaling: Scaling) -> dict[str, float | None]:
-    def spread(column: int) -> float | None:
-        return float(1 / scaling.factor[column]) if scaling.factor[column] else None
-
-    return {
-        "amount_median": float(scaling.centre[AMOUNT]),
-        "amount_quartile_distance": spread(AMOUNT),
-        "time_min_s": float(scaling.centre[TIME]),
-        "time_span_s": spread(TIME),
     }

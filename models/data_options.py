@@ -38,5 +38,7 @@ def check_paths(file: Path, *outputs: Path) -> None:
     for path in outputs:
         if not path.parent.is_dir():
             raise BadInput(f"cannot write {path}: there is no directory {path.parent}")
+        if path.is_dir():
+            raise BadInput(f"cannot write {path}: it is a directory; want a file")
     if not file.is_file():
         raise BadInput(f"cannot read {file}: no such file")

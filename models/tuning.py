@@ -8,7 +8,8 @@ from sklearn.model_selection import ParameterSampler
 
 from models import transactions
 from models.calibration import Platt, fit_platt
-from models.candidates import FAMILIES, TIME, Budget, Rows, Score, Settings
+from models.candidates import FAMILIES, TIME
+from models.fits import Budget, Rows, Score, Settings
 from models.folds import Parts
 from models.imbalance import STRATEGIES
 from models.measures import rank

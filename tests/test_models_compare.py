@@ -10,8 +10,9 @@ from sklearn import metrics
 
 from models import weighing
 from models.balanced import half_of
-from models.candidates import FAMILIES, Budget
+from models.candidates import FAMILIES
 from models.costs import Costs, at_threshold, cheapest_threshold
+from models.fits import Budget
 from models.folds import Parts, parts
 from models.imbalance import OVERSAMPLED_RATIO, STRATEGIES, UNDERSAMPLED_RATIO
 from models.look import look

@@ -15,12 +15,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from models import comparison, reading
-from models.candidates import FAMILIES, SIDE_BY_SIDE, Budget
+from models.candidates import FAMILIES, SIDE_BY_SIDE
 from models.cli import model
 from models.compare_command import conclude, next_step
-from models.comparison import Order
+from models.fits import Budget
 from models.imbalance import STRATEGIES
 from models.measures import NAMES
+from models.order import Order
 from models.recipe import RECIPE, Recipe
 from models.report import HEADINGS
 from models.transactions import Sampling
@@ -267,6 +268,7 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
         (["--complete-until", "5"], "--complete-until is given without --genuine-weight"),
         (["-o", "nowhere/report.html"], "there is no directory nowhere"),
         (["--json", "report.html"], "would be one file"),
+        (["--json", "/"], "cannot write /: it is a directory"),
         (["--full"], "data.csv has 60 rows, .* want the complete creditcard.csv"),
     ],
 )
