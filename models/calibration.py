@@ -16,6 +16,10 @@ class Platt:
     slope: float
     offset: float
 
+    def __call__(self, logits: Floats) -> Floats:
+        """Return calibrated logits, float64 (n,)."""
+        return self.slope * logits + self.offset
+
 
 def fit_platt(logits: Floats, frauds: Flags, weights: Floats) -> Platt:
     """Fit on held-out `logits` float64 (n,), `frauds` bool (n,), `weights` float64 (n,).
@@ -37,7 +41,7 @@ def fit_platt(logits: Floats, frauds: Flags, weights: Floats) -> Platt:
     platt = Platt(float(regression.coef_[0, 0]), float(regression.intercept_[0]))
     if not platt.slope > 0:
         raise ScorerError(
-            f"the nets rank held-out frauds no better than chance (calibration slope "
+            f"held-out frauds are ranked no better than chance (calibration slope "
             f"{platt.slope:.3g}); want a positive slope: are the labels right?"
         )
     return platt

@@ -6,11 +6,12 @@ from typing import Any
 Figures = Mapping[str, Any]  # decoded JSON, in the shapes that `training` and `evaluate` write
 
 
-def figure(interval: Figures) -> str:
+def figure(interval: Figures, digits: int = 3) -> str:
     """Return a figure with its interval, or that there is none."""
     if interval["value"] is None:
         return "none (no alert)"
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+    value, low, high = (f"{interval[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def weights(trained_on: Figures) -> str:

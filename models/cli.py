@@ -6,6 +6,7 @@ from stream_scorer.lazy import LazyGroup
 
 COMMANDS = {
     "train": "models.train_command:train",
+    "compare": "models.compare_command:compare",
     "convert": "models.convert_command:convert",
     "inspect": "models.inspect_command:inspect",
     "verify": "models.inspect_command:verify",
@@ -19,6 +20,7 @@ def model() -> None:
 
     \b
     stream-scorer model train creditcard.csv -o my.onnx     fit one, measured on later rows
+    stream-scorer model compare creditcard.csv              beside other kinds, as a report
     stream-scorer model convert my.keras --features ...     bring your own
     stream-scorer model inspect my.onnx                     what it says of itself
     stream-scorer model switch my.onnx                      let the running replicas take it

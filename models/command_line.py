@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 # Where the results go says nothing of what is in them.
-ELSEWHERE = {"output", "card"}
+ELSEWHERE = {"output", "card", "json_to"}
 
 
 def command_line(context: click.Context) -> str:

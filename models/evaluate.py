@@ -78,9 +78,9 @@ def _intervals(scored: Scored, rounds: int, rng: np.random.Generator) -> dict[st
         )
 
     found = ranking(np.ones(len(frauds)))
-    again = np.array([ranking(_draw(frauds, rng)) for _ in range(rounds)])
+    again = np.array([ranking(draw(frauds, rng)) for _ in range(rounds)])
     names = ("average_precision", "precision", "recall")
-    return {name: _interval(found[i], again[:, i]) for i, name in enumerate(names)}
+    return {name: interval(found[i], again[:, i]) for i, name in enumerate(names)}
 
 
 def average_precision(logit: npt.NDArray[np.float32], frauds: Flags, weights: Floats) -> float:
@@ -90,12 +90,16 @@ def average_precision(logit: npt.NDArray[np.float32], frauds: Flags, weights: Fl
     """
     # Rows with equal logits are alerted together or not at all.
     ends = np.append(np.flatnonzero(np.diff(logit)), len(logit) - 1)
-    caught, alerted = np.cumsum(weights * frauds)[ends], np.cumsum(weights)[ends]
-    precision = np.divide(caught, alerted, out=np.zeros(len(ends)), where=alerted > 0)
+    return mean_precision(np.cumsum(weights * frauds)[ends], np.cumsum(weights)[ends])
+
+
+def mean_precision(caught: Floats, alerted: Floats) -> float:
+    """Return the same from weighted counts (k,) of frauds and of all, down to each of k logits."""
+    precision = np.divide(caught, alerted, out=np.zeros(len(caught)), where=alerted > 0)
     return float((np.diff(caught, prepend=0.0) * precision).sum() / caught[-1])
 
 
-def _draw(frauds: Flags, rng: np.random.Generator) -> Floats:
+def draw(frauds: Flags, rng: np.random.Generator) -> Floats:
     """Return float64 (n,): how often each row is drawn, with replacement, within its kind."""
     drawn = np.zeros(len(frauds))
     for kind in (frauds, ~frauds):
@@ -104,7 +108,7 @@ def _draw(frauds: Flags, rng: np.random.Generator) -> Floats:
     return drawn
 
 
-def _interval(value: float, again: Floats) -> dict[str, float | None]:
+def interval(value: float, again: Floats) -> dict[str, float | None]:
     """Return the figure and its interval; null where there is none, as precision without alerts."""
     defined = again[np.isfinite(again)]
     if not np.isfinite(value):

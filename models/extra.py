@@ -6,7 +6,19 @@ from contextlib import contextmanager
 
 from stream_scorer.errors import ScorerError
 
-EXTRA = {"keras", "onnx", "pandas", "pyarrow", "sklearn", "tensorflow", "tf2onnx"}
+EXTRA = {
+    "imblearn",
+    "jinja2",
+    "keras",
+    "lightgbm",
+    "matplotlib",
+    "onnx",
+    "pandas",
+    "pyarrow",
+    "sklearn",
+    "tensorflow",
+    "tf2onnx",
+}
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Where time is cut: what is tested, which block a net skips, what the calibration sees."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -8,6 +10,11 @@ from stream_scorer.errors import BadInput
 
 # The test period unless told otherwise: the last fifth of the time span.
 TEST_SHARE = 0.2
+# What is tuned and calibrated on, before that: on the ULB data's two days long enough to hold hours
+# of day and of night.
+VALIDATION_SHARE = 0.3
+# Of each kind in each part of a comparison. Fewer calibrate nothing.
+MIN_ROWS_OF_A_KIND = 10
 # Fewer leave a block, or the calibration, to a single transaction.
 MIN_FRAUDS_PER_BLOCK = 2
 
@@ -28,6 +35,45 @@ def split(
                 f"and genuine rows on both sides of its start, Time {start:g} (--test-from)"
             )
     return fit, test
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Rows that follow each other in time; no row of a part is as late as the next part's first."""
+
+    train: Transactions
+    validation: Transactions
+    test: Transactions
+
+    @property
+    def before_test(self) -> Transactions:
+        """Return the rows of train and validation, in order."""
+        return self.train.then(self.validation)
+
+    def named(self) -> dict[str, Transactions]:
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def parts(transactions: Transactions) -> Parts:
+    """Cut by fixed shares of the time span; raise BadInput if a part lacks frauds or others."""
+    times = transactions.times
+    span = times[-1] - times[0]
+    test_from = times[-1] - TEST_SHARE * span
+    validation_from = test_from - VALIDATION_SHARE * span
+    cut = Parts(
+        transactions.where(times < validation_from),
+        transactions.where((times >= validation_from) & (times < test_from)),
+        transactions.where(times >= test_from),
+    )
+    for name, part in cut.named().items():
+        frauds = int(part.frauds.sum())
+        if min(frauds, len(part) - frauds) < MIN_ROWS_OF_A_KIND:
+            raise BadInput(
+                f"{frauds} of the {len(part)} {name} rows are frauds; want at least "
+                f"{MIN_ROWS_OF_A_KIND} frauds and as many genuine rows in each part (train to Time "
+                f"{validation_from:g}, validation to {test_from:g}, test after)"
+            )
+    return cut
 
 
 def blocks(times: Floats, frauds: Flags, *, count: int) -> npt.NDArray[np.int64]:

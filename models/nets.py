@@ -43,8 +43,27 @@ def fit(
 ) -> keras.Sequential:
     """Return a net fitted on `scaled` (n, inputs) and `frauds` (n,), each row counting once."""
     keras.utils.set_random_seed(seed)
+    net = build(recipe, inputs=scaled.shape[1], log_odds=log_odds(frauds))
+    descend(net, scaled, frauds, recipe=recipe, epoch_done=epoch_done)
+    return net
+
+
+def log_odds(frauds: Flags) -> float:
+    """Return the log-odds of fraud among the rows `frauds` (n,), of both kinds."""
     share = frauds.mean()
-    net = build(recipe, inputs=scaled.shape[1], log_odds=float(np.log(share / (1 - share))))
+    return float(np.log(share / (1 - share)))
+
+
+def descend(
+    net: keras.Model,
+    scaled: npt.NDArray[np.float32],
+    frauds: Flags,
+    *,
+    recipe: Recipe,
+    epoch_done: Callable[[int], None],
+    weights: Floats | None = None,
+) -> None:
+    """Fit `net` by the recipe's schedule; `weights` float64 (n,) where rows do not count alike."""
     steps = recipe.epochs * -(-len(scaled) // recipe.batch_rows)
     optimizer = keras.optimizers.AdamW(
         keras.optimizers.schedules.CosineDecay(
@@ -66,6 +85,7 @@ def fit(
     net.fit(
         scaled,
         frauds.astype(np.float32),
+        sample_weight=weights,
         batch_size=recipe.batch_rows,
         epochs=recipe.epochs,
         verbose=0,
@@ -73,7 +93,6 @@ def fit(
             keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: epoch_done(epoch + 1))
         ],
     )
-    return net
 
 
 def join(nets: Sequence[keras.Sequential], platt: Platt) -> keras.Model:

@@ -28,6 +28,10 @@ class TrainingFile:
     transactions: Transactions
     # Rows left out since an earlier row is the same in every column, as in the published file.
     repeated: int
+    # How many of those are frauds.
+    repeated_frauds: int
+    # Columns of the file that are neither a feature nor the label.
+    dropped: tuple[str, ...]
     # Whether the rows had to be put in order of Time.
     sorted_here: bool
 
@@ -45,7 +49,13 @@ def read(path: Path, *, sampling: Sampling) -> TrainingFile:
         raise BadInput(f"{path.name} has no rows; want labelled transactions")
     features = to_features(table, FEATURES, path.name)
     frauds = to_frauds(table[LABEL], path.name)
+    if frauds.all() or not frauds.any():
+        raise BadInput(
+            f"{path.name}: {LABEL} is {int(frauds[0])} in all {len(frauds)} rows; want frauds (1) "
+            "and genuine rows (0)"
+        )
     kept = ~pd.DataFrame(np.column_stack([features, frauds])).duplicated().to_numpy()
+    repeated_frauds = int(frauds[~kept].sum())
     features, frauds = features[kept], frauds[kept]
     order = np.argsort(features[:, 0], kind="stable")
     features, frauds = features[order], frauds[order]
@@ -54,6 +64,8 @@ def read(path: Path, *, sampling: Sampling) -> TrainingFile:
         sha256=sha256,
         transactions=Transactions(features, frauds, sampling.weights(features[:, 0], frauds)),
         repeated=int((~kept).sum()),
+        repeated_frauds=repeated_frauds,
+        dropped=tuple(str(name) for name in table.columns if name not in COLUMNS),
         sorted_here=bool((np.diff(order) < 0).any()),
     )
 

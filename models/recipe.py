@@ -8,6 +8,9 @@ from dataclasses import dataclass
 # Alert from this probability on: what the product does by default, so what the card reports.
 THRESHOLD = 0.8
 
+# What a comparison calls a model of it.
+RECIPE = "shipped recipe"
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.transactions import Floats, Transactions
+from models.profile import quantiles
+from models.transactions import AMOUNT, TIME, Floats, Transactions
+
+# No clip for any real value; keeps a cell like 1e300 finite in float32.
+FARTHEST = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +26,29 @@ class Scaling:
         The affine part is in float64: in float32 an epoch-second time would cost 7e-6 of the
         probability.
         """
-        scaled = ((features - self.centre) * self.factor).astype(np.float32)
-        return np.clip(scaled, np.float32(-self.clip), np.float32(self.clip))
+        scaled = (features - self.centre) * self.factor
+        return np.clip(scaled, -self.clip, self.clip).astype(np.float32)
 
 
 def fit_scaling(fit: Transactions, *, clip: float) -> Scaling:
     """Return the weighted mean and standard deviation of the rows, as a scaling."""
     centre = np.average(fit.features, axis=0, weights=fit.weights)
     sd = np.sqrt(np.average((fit.features - centre) ** 2, axis=0, weights=fit.weights))
-    # A feature that never varied tells nothing: 0 keeps it out, where 1 / sd would be infinite.
-    factor = np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 0)
-    return Scaling(centre, factor, clip)
+    return Scaling(centre, _inverse(sd), clip)
+
+
+def fit_amount_and_time(fit: Transactions) -> Scaling:
+    """Return the weighted median and quartile distance of Amount, and Time from 0 to 1.
+
+    V1 .. V28 stay as they are: principal components, whose spread tells how much they matter.
+    """
+    low, middle, high = quantiles(fit.features[:, AMOUNT], fit.weights, np.array([0.25, 0.5, 0.75]))
+    centre, spread = np.zeros(fit.features.shape[1]), np.ones(fit.features.shape[1])
+    centre[AMOUNT], spread[AMOUNT] = middle, high - low
+    centre[TIME], spread[TIME] = fit.times[0], fit.times[-1] - fit.times[0]
+    return Scaling(centre, _inverse(spread), clip=FARTHEST)
+
+
+def _inverse(spread: Floats) -> Floats:
+    # A feature that never varied tells nothing: 0 keeps it out, where 1 / 0 would be infinite.
+    return np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)

@@ -6,22 +6,15 @@ from pathlib import Path
 import click
 
 from models.command_line import command_line
+from models.data_options import COMPLETE_UNTIL, DATA, SOURCE, check_paths
 from models.extra import train_extra
 from models.progress import shown
 from stream_scorer.errors import BadInput
 from stream_scorer.finite import FiniteRange
 
-ULB = (
-    "Credit card fraud detection, Machine Learning Group of the Université Libre de Bruxelles with "
-    "Worldline (Kaggle: mlg-ulb/creditcardfraud), under the Open Database Licence 1.0, contents "
-    "under the Database Contents Licence 1.0. Cite: A. Dal Pozzolo, O. Caelen, R. A. Johnson and "
-    "G. Bontempi, Calibrating Probability with Undersampling for Unbalanced Classification, IEEE "
-    "CIDM 2015."
-)
-
 
 @click.command(epilog="Example: stream-scorer model train creditcard.csv --output my.onnx")
-@click.argument("file", metavar="DATA", type=click.Path(path_type=Path))
+@DATA
 @click.option(
     "-o",
     "--output",
@@ -50,18 +43,8 @@ ULB = (
     show_default=True,
     help="How many genuine transactions one genuine row stands for; 1 for a complete file.",
 )
-@click.option(
-    "--complete-until",
-    type=FiniteRange(),
-    metavar="SECONDS",
-    help="Up to this Time the file is complete: there a genuine row stands for itself.",
-)
-@click.option(
-    "--source",
-    default=ULB,
-    show_default="the ULB data, its licence and citation",
-    help="Origin and licence of DATA, for the card.",
-)
+@COMPLETE_UNTIL
+@SOURCE
 def train(  # noqa: PLR0913 - click passes one argument an option
     file: Path,
     *,
@@ -85,16 +68,7 @@ def train(  # noqa: PLR0913 - click passes one argument an option
     if complete_until is not None and genuine_weight == 1:
         raise BadInput("--complete-until is given without --genuine-weight; want both or neither")
     card = card or output.with_suffix(".md")
-    if len({each.resolve() for each in (file, output, card)}) < 3:  # noqa: PLR2004 - all of them
-        raise BadInput(
-            f"DATA, the model and its card would be one file ({output}): want three; see --output "
-            "and --card"
-        )
-    for path in (output, card):
-        if not path.parent.is_dir():
-            raise BadInput(f"cannot write {path}: there is no directory {path.parent}")
-    if not file.is_file():
-        raise BadInput(f"cannot read {file}: no such file")
+    check_paths(file, output, card)
     with train_extra():
         from models import bundle, model_card, reading, training
         from models.transactions import Sampling

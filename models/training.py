@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import tensorflow as tf
@@ -65,7 +66,7 @@ def train(file: TrainingFile, order: Order, progress: Tell) -> bytes:
             "largest_difference_from_keras": difference,
         },
         trained_on=_trained_on(file, order, rows, fitted),
-        tools=_tools(),
+        tools=tools(),
     )
     bundled = bundle.pack(graph, metadata)
     progress("done", 1.0)
@@ -95,10 +96,11 @@ def _trained_on(
     }
 
 
-def _tools() -> dict[str, str]:
+def tools(names: Sequence[str] = TOOLS) -> dict[str, str]:
+    """Return the versions of Python, TensorFlow and the distributions `names`."""
     return {
         "python": platform.python_version(),
         # By module: the distribution is called tensorflow-cpu on some machines.
         "tensorflow": tf.__version__,
-        **{tool: importlib.metadata.version(tool) for tool in TOOLS},
+        **{name: importlib.metadata.version(name) for name in names},
     }

@@ -58,3 +58,11 @@ class Transactions:
     def where(self, keep: Flags) -> "Transactions":
         """Return the rows that `keep` bool (n,) marks, in the same order."""
         return Transactions(self.features[keep], self.frauds[keep], self.weights[keep])
+
+    def then(self, later: "Transactions") -> "Transactions":
+        """Return these rows and, after them, those of `later`."""
+        return Transactions(
+            np.concatenate([self.features, later.features]),
+            np.concatenate([self.frauds, later.frauds]),
+            np.concatenate([self.weights, later.weights]),
+        )

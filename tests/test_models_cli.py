@@ -10,12 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from models.cli import model
+from models.extra import EXTRA
 from models.transactions import FEATURES
 from stream_scorer.errors import BadInput
 
 pytestmark = pytest.mark.train
 
-HEAVY = ("keras", "onnx", "pandas", "pyarrow", "sklearn", "tensorflow", "tf2onnx")
+HEAVY = tuple(sorted(EXTRA))
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:

@@ -55,7 +55,7 @@ def made_up(*, seed: int = 0) -> TrainingFile:
     features[:, TIME] = np.sort(rng.integers(0, 1000, 600))
     features[:, AMOUNT] = np.exp(features[:, AMOUNT]).round(2)
     rows = Transactions(features, frauds, np.ones(600))
-    return TrainingFile("tiny.csv", "0" * 64, rows, repeated=0, sorted_here=False)
+    return TrainingFile("tiny.csv", "0" * 64, rows, 0, 0, dropped=(), sorted_here=False)
 
 
 def silent(_text: str, _share: float) -> None:
