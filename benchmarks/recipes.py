@@ -54,6 +54,10 @@ VARIANTS: dict[str, Recipe] = {
     "batches of 256": replace(BASE, batch_rows=256),
     "Amount left out": replace(BASE, left_out=("Time", "Amount")),
     "noise 0.5, 32 units": replace(BASE, noise_sd=0.5, units=32),
+    "64 units": replace(BASE, units=64),
+    "32 units, batches of 256": replace(BASE, units=32, batch_rows=256),
+    "32 units, another seed": replace(BASE, units=32, seed=100),
+    "32 units, 60 epochs": replace(BASE, units=32, epochs=60),
 }
 LIGHTGBM = "LightGBM (300 x 8 leaves, 0.03)"
 # Raw float64 (n, 30) to calibrated logits, float64 (n,).

@@ -86,15 +86,12 @@ def producer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) ->
 
 
 def output_producer(settings: Settings) -> Producer:
-    """Return a producer that reaches every topic `run` writes to: the first alert need not wait."""
+    """Return a producer for what `run` writes, transactional if the guarantee wants it."""
     overrides = TRANSACTIONAL if settings.guarantee == "exactly-once" else NO_OVERRIDES
     if overrides:
         replica = settings.replica or socket.gethostname()
         overrides = {**overrides, "transactional.id": f"{settings.group_id}-{replica}"}
-    made = producer(settings, overrides)
-    for topic in settings.outputs:
-        reach(made, topic, "producer")
-    return made
+    return producer(settings, overrides)
 
 
 def consumer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) -> Consumer:

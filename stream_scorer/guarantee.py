@@ -28,8 +28,11 @@ class Guarantee(Protocol):
         """Let what was written, and is acknowledged, count, and these next offsets."""
         ...
 
-    def undo(self) -> bool:
-        """Take back what was written since the last commit, if that is possible; tell."""
+    def undo(self, *, failed: bool) -> bool:
+        """Take back what was written since the last commit, if that is possible; tell.
+
+        `failed`: since something could not be written.
+        """
         ...
 
 
@@ -49,6 +52,6 @@ class AtLeastOnce:
         """Commit the offsets in the group."""
         return Commit.DONE if self._commit(offsets) else Commit.LATER
 
-    def undo(self) -> bool:
+    def undo(self, *, failed: bool) -> bool:  # noqa: ARG002 - the protocol's
         """Take nothing back."""
         return False

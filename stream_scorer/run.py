@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from functools import partial
 from types import FrameType
@@ -64,6 +65,7 @@ def run(settings: Settings) -> None:
     registry, health = CollectorRegistry(), Health()
     service, reloader = assemble(settings, model, registry, health, seen=seen)
     stop_on_signals(service)
+    threading.Thread(target=watch, args=(health,), name="watchdog", daemon=True).start()
     signal.signal(signal.SIGHUP, lambda _, __: reloader.ask())
     settle_memory()
     with ExitStack() as stack:
@@ -111,10 +113,13 @@ def assemble(
     first = clients.consumer_config(settings)["auto.offset.reset"]
     source = KafkaSource(consumer, settings.transactions_topic, first=first)
     make = partial(clients.output_producer, settings)
+    producer = make()
+    for topic in settings.outputs:  # known from now on: the first alert need not wait
+        clients.reach(producer, topic, "producer")
     guarantee: Guarantee = (
-        ExactlyOnce(make, source)
+        ExactlyOnce(producer, make, source)
         if settings.guarantee == "exactly-once"
-        else AtLeastOnce(make(), source.commit)
+        else AtLeastOnce(producer, source.commit)
     )
     service = Service(
         source=source,
@@ -194,8 +199,20 @@ def stop_on_signals(service: Service) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
+def watch(health: Health) -> None:
+    """End the process if the loop hangs, in a call of the client that never returns."""
+    while health.live()[0]:
+        time.sleep(1)
+    end(f"hangs: {health.live()[1]}")
+
+
 def give_up() -> None:
+    """End a process that does not stop."""
+    end(f"not stopped {STOP_DEADLINE_S:.0f} s after the signal")
+
+
+def end(why: str) -> None:
     """End a process that hangs; nothing is lost, as nothing was committed meanwhile."""
-    sys.stderr.write(f"stream-scorer: not stopped {STOP_DEADLINE_S:.0f} s after the signal\n")
+    sys.stderr.write(f"stream-scorer: {why}\n")
     faulthandler.dump_traceback(all_threads=True)
     os._exit(1)

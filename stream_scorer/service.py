@@ -129,7 +129,7 @@ class Service:
                 for sink in self._sinks:
                     sink.write(outcome)
         except DeliveryError:
-            if not self._undo():
+            if not self._undo(failed=True):
                 raise
             return
         self._done.update(outcome.next_offsets)
@@ -148,7 +148,7 @@ class Service:
                     sink.flush()  # 1. raises unless all that was written is acknowledged
                 committed = self._guarantee.commit(self._done)  # 2. a crash above loses nothing
             except DeliveryError:
-                if not self._undo():
+                if not self._undo(failed=True):
                     raise
                 return True
         if committed is Commit.LATER:
@@ -164,9 +164,9 @@ class Service:
             self._rejected.clear()
         return True
 
-    def _undo(self) -> bool:
+    def _undo(self, *, failed: bool) -> bool:
         """Take back what is written and not committed, if the guarantee can; tell."""
-        undone = self._guarantee.undo()
+        undone = self._guarantee.undo(failed=failed)
         if undone:
             self._go_back()
         return undone
@@ -188,7 +188,9 @@ class Service:
         if kind == "revoked":
             self.commit()
         else:
-            self._undo()  # others read these partitions by now: what we wrote must not count
+            self._undo(
+                failed=False
+            )  # others read these partitions by now: what we wrote must not count
         for partition in partitions:  # what was not committed, the next owner repeats
             self._done.pop(partition, None)
         self._owned.difference_update(partitions)

@@ -22,6 +22,7 @@ from typing import Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream_scorer import clients
+from stream_scorer.deadline import HungError, within
 from stream_scorer.errors import DeliveryError
 from stream_scorer.guarantee import Commit
 from stream_scorer.records import NextOffsets
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 STEP_S = 10.0
 # Seconds for a new producer: it waits until the broker has ended what the last one left open.
 INIT_S = 45.0
+# Seconds beyond its own time-out after which a call is given up: where a broker goes away in the
+# middle of it, librdkafka 2.16's send_offsets_to_transaction was seen to wait for ever.
+HUNG_S = 5.0
 # Seconds between repetitions of a step that may be repeated.
 PAUSE_S = 0.1
 # More transactions undone than this, within so many seconds and with none committed between them,
@@ -51,7 +55,6 @@ class Group(Protocol):
 class State(Enum):
     """Where a transaction stands."""
 
-    GONE = "no producer"
     READY = "none open"
     OPEN = "open"
 
@@ -69,24 +72,27 @@ class ExactlyOnce:
 
     def __init__(
         self,
+        producer: Producer,
         make: Callable[[], Producer],
         group: Group,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        within: Callable[[Callable[[], object], float], object] = within,
     ) -> None:
-        """Make the first producer with `make`; raise DeliveryError if it cannot begin."""
+        """Begin with `producer`; later ones are made by `make`. Raises DeliveryError."""
         self._make = make
         self._group = group
         self._clock = clock
         self._sleep = sleep
+        self._within = within
         self._undone: deque[float] = deque(maxlen=MOST_UNDONE + 1)  # when; since the last commit
         self._fenced: deque[float] = deque(maxlen=MOST_FENCED + 1)  # when
         self._why = ""
         self._error = 0  # librdkafka's code of the last error
-        self._state = State.GONE
-        self._producer: Producer
-        self._renew()
+        self._producer = producer
+        self._state = State.READY
+        self._init()
 
     def begin(self) -> Producer:
         """Return the producer with a transaction open; raise DeliveryError if none can be."""
@@ -116,12 +122,17 @@ class ExactlyOnce:
         self._undone.clear()
         return Commit.DONE
 
-    def undo(self) -> bool:
-        """Take back what is open, if anything is; tell whether the reader must go back."""
+    def undo(self, *, failed: bool) -> bool:
+        """Take back what is open, if anything is; tell whether the reader must go back.
+
+        Where something could not be written the producer is replaced: after time-outs of its
+        deliveries librdkafka 2.16 was seen to wait for ever in the next transaction.
+        """
         if self._state is State.READY:
             return False
-        self._why, self._error = "its partitions were lost or a record was refused", 0
-        self._undo(Step.ABORT)
+        self._error = 0
+        self._why = "a record was not taken" if failed else "its partitions were lost"
+        self._undo(Step.UNKNOWN if failed else Step.ABORT)
         return True
 
     def _undo(self, step: Step) -> Commit:
@@ -150,6 +161,10 @@ class ExactlyOnce:
                     "give each scorer a SCORER_REPLICA of its own"
                 )
         self._producer = self._make()
+        self._init()
+
+    def _init(self) -> None:
+        """Let the broker end what an earlier producer of this name left open."""
         if self._step(lambda: self._producer.init_transactions(STEP_S), INIT_S) is not Step.DONE:
             raise DeliveryError(f"the transactional producer cannot begin: {self._why}")
         self._state = State.READY
@@ -159,7 +174,10 @@ class ExactlyOnce:
         deadline = self._clock() + budget_s
         while True:
             try:
-                call()
+                self._within(call, budget_s + HUNG_S)
+            except HungError:
+                self._why, self._error = "a call of the client never returned", 0
+                return Step.UNKNOWN
             except (KafkaException, SystemError) as exc:
                 error = clients.error_of(exc)
                 self._why, self._error = f"{error.name()}: {error.str()}", error.code()

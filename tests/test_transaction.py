@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from stream_scorer.deadline import HungError
 from stream_scorer.errors import DeliveryError
 from stream_scorer.guarantee import Commit
 from stream_scorer.transaction import (
@@ -33,7 +34,7 @@ def callback_error(error: KafkaError) -> SystemError:
 
 FENCED = KafkaError(KafkaError._FENCED, "fenced", fatal=True)
 OTHER = KafkaError(KafkaError._STATE, "neither")
-Failure = KafkaError | SystemError
+Failure = KafkaError | SystemError | HungError
 STEPS = ("send_offsets_to_transaction", "commit_transaction")
 
 
@@ -50,7 +51,7 @@ class ListProducer:
         self.log.append(f"{step} {self.number}")
         if self.failures.get(step):
             failure = self.failures[step].pop(0)
-            raise failure if isinstance(failure, SystemError) else KafkaException(failure)
+            raise KafkaException(failure) if isinstance(failure, KafkaError) else failure
 
     def init_transactions(self, _: float) -> None:
         self._call("init_transactions")
@@ -90,10 +91,12 @@ class Bench:
         self.group = Group()
         self.clock = Clock()
         self.guarantee = ExactlyOnce(
+            self.make(),  # type: ignore[arg-type]
             self.make,  # type: ignore[arg-type]
             self.group,
             clock=self.clock,
             sleep=self.sleep,
+            within=lambda call, _: call(),
         )
 
     def make(self) -> ListProducer:
@@ -192,6 +195,14 @@ def test_fatal_error_that_comes_up_in_a_delivery_callback_is_known_for_what_it_i
     assert bench.log[-1] == "init_transactions 2"
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_call_that_never_returns_takes_a_new_producer(step: str) -> None:
+    bench = Bench(**{step: [HungError()]})
+    assert bench.commit() is Commit.UNDONE
+    assert bench.log[-1] == "init_transactions 2"
+    assert bench.commit() is Commit.DONE
+
+
 def test_error_that_is_not_kafkas_is_not_swallowed() -> None:
     bench = Bench(commit_transaction=[SystemError("a bug")])
     with pytest.raises(SystemError, match="a bug"):
@@ -251,11 +262,19 @@ def test_scorer_that_is_no_member_commits_nothing() -> None:
 
 def test_undo_aborts_what_is_open_and_nothing_else() -> None:
     bench = Bench()
-    assert not bench.guarantee.undo()
+    assert not bench.guarantee.undo(failed=False)
     bench.guarantee.begin()
-    assert bench.guarantee.undo()
+    assert bench.guarantee.undo(failed=False)
     assert bench.log[-1] == "abort_transaction 1"
-    assert not bench.guarantee.undo()
+    assert not bench.guarantee.undo(failed=False)
+
+
+def test_what_could_not_be_written_takes_a_new_producer() -> None:
+    bench = Bench()
+    bench.guarantee.begin()
+    assert bench.guarantee.undo(failed=True)
+    assert bench.log[-1] == "init_transactions 2"
+    assert "abort_transaction 1" not in bench.log
 
 
 def test_endless_undoing_ends_the_process() -> None:
@@ -286,12 +305,12 @@ def test_scorer_that_is_fenced_while_it_writes_is_counted_alike() -> None:
     for _ in range(MOST_FENCED):
         bench.failures["abort_transaction"] = [FENCED]
         bench.guarantee.begin()
-        assert bench.guarantee.undo()
+        assert bench.guarantee.undo(failed=False)
         assert bench.commit() is Commit.DONE
     bench.failures["abort_transaction"] = [FENCED]
     bench.guarantee.begin()
     with pytest.raises(DeliveryError, match="SCORER_REPLICA of its own"):
-        bench.guarantee.undo()
+        bench.guarantee.undo(failed=False)
 
 
 def test_scorer_that_is_fenced_again_and_again_ends_though_it_commits_between() -> None:
