@@ -17,7 +17,7 @@ from stream_scorer.records import Matrix, Vector
 BUNDLE_SCHEMA = "1"
 # Across kinds of processor; on one machine scores are identical (onnxruntime 1.32, measured).
 TOLERANCE = 1e-6
-# A bundle of 30 features and 80 units is 40 kB; a file beyond this is not one of ours.
+# A bundle of 30 features and 160 units is 60 kB; a file beyond this is not one of ours.
 LARGEST_FILE_BYTES = 256 * 1024 * 1024
 onnxruntime.disable_telemetry_events()  # a bank's scorer tells nobody anything
 ONNX_FLOAT64, ONNX_FLOAT32 = "tensor(double)", "tensor(float)"

@@ -52,7 +52,7 @@ def test_it_takes_raw_float64_and_gives_logit_and_probability(
 
 
 def test_its_metadata_are_those_of_the_contract(texts: dict[str, str]) -> None:
-    plain = {"bundle_schema": "1", "name": "fraud", "version": "1.0.0"}
+    plain = {"bundle_schema": "1", "name": "fraud", "version": "1.1.0"}
     assert {key: texts[key] for key in plain} == plain
     assert len(bytes.fromhex(texts["training_data_sha256"])) == 32
     names = json.loads(texts["feature_names"])
