@@ -35,7 +35,7 @@ class Record(Protocol):
 class Reject:
     """Why one record of a batch cannot be scored; `code` is stable, route on it."""
 
-    code: str  # DECODE, TOMBSTONE, MISSING, TYPE, NONFINITE, RANGE, LIMIT, HEADERS
+    code: str  # DECODE, SCHEMA, TOMBSTONE, MISSING, TYPE, NONFINITE, RANGE, LIMIT, HEADERS
     reason: str  # one line, at most 256 bytes; never the payload
     stage: str = "decode"  # decode, feature or score
 

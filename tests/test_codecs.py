@@ -54,6 +54,8 @@ def test_any_feature_names_will_do(names: tuple[str, ...]) -> None:
         (None, "TOMBSTONE"),
         (b"", "DECODE"),
         (b"{", "DECODE"),
+        (b"\0\0\0\0\x05{}", "SCHEMA"),
+        (b"\0\0\0\0\x05\xff", "SCHEMA"),
         (b"\xef\xbb\xbf{}", "DECODE"),
         ('{"Time":1}'.encode("utf-16"), "DECODE"),
         (b'{"Time":1,"V1":2,"Amount":3} {}', "DECODE"),

@@ -72,7 +72,7 @@ def explain(value: bytes | None, exc: Exception) -> Reject:  # noqa: PLR0911 - a
         return Reject("TOMBSTONE", "the record has no value")
     if isinstance(exc, RecursionError):
         return Reject("LIMIT", "nested too deeply")
-    if isinstance(exc, UnicodeDecodeError):
+    if isinstance(exc, UnicodeDecodeError) and not value.startswith(b"\0"):
         return Reject("DECODE", f"not UTF-8: {exc.reason} at byte {exc.start}")
     text = str(exc)[:200]
     if isinstance(exc, msgspec.ValidationError):
@@ -83,6 +83,8 @@ def explain(value: bytes | None, exc: Exception) -> Reject:  # noqa: PLR0911 - a
         return Reject("TYPE", text)
     if not value:
         return Reject("DECODE", "the value is empty")
+    if value.startswith(b"\0"):
+        return Reject("SCHEMA", "it begins with the byte 0 of a schema registry's format, not JSON")
     if holds_nonfinite(value):
         return Reject("NONFINITE", "NaN and Infinity are not JSON numbers")
     return Reject("DECODE", text)
