@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from stream_scorer.errors import BadInput
+from stream_scorer.lint import insecure
 
 PREFIX = "SCORER_"
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "fraud.onnx"
@@ -157,6 +158,9 @@ class Settings(BaseModel):
     )
     http_host: str = Field("127.0.0.1", description="Address of the metrics and health server.")
     http_port: int = Field(9108, ge=0, le=65_535, description="Its port; 0 takes any free one.")
+    allow_insecure: bool = Field(
+        default=False, description="Let secrets go in the clear, or trust any broker, by intent."
+    )
     kafka: dict[str, str] = Field(
         {}, repr=False, description="librdkafka keys; `consumer.` or `producer.` before one side's."
     )
@@ -180,6 +184,19 @@ class Settings(BaseModel):
             raise ValueError("SCORER_SINKS must hold kafka: no other sink keeps dead letters")
         if len(set(self.sinks)) < len(self.sinks):
             raise ValueError(f"SCORER_SINKS is {','.join(self.sinks)}: want each sink once")
+        if self.guarantee == "exactly-once" and self.commit_interval_ms > LONGEST_TRANSACTION_MS:
+            raise ValueError(
+                f"SCORER_COMMIT_INTERVAL_MS is {self.commit_interval_ms}: exactly-once wants at "
+                f"most {LONGEST_TRANSACTION_MS}, or the broker aborts the transaction"
+            )
+        topics = [self.transactions_topic, *self.outputs, self.labels_topic]
+        if len(set(topics)) < len(topics):
+            raise ValueError(f"want different topics for each purpose, not {', '.join(topics)}")
+        return self
+
+    @model_validator(mode="after")
+    def keep_the_promise(self) -> Self:
+        """Refuse librdkafka keys that would break the guarantee or tell a secret."""
         for key, value in self.kafka.items():
             name = key.removeprefix("consumer.").removeprefix("producer.")
             if value.lower() not in OURS.get(name, {value.lower()}):
@@ -189,14 +206,11 @@ class Settings(BaseModel):
                 raise ValueError(f"{variable(key)} is not taken: use SCORER_GROUP_ID")
             if name == "transactional.id":
                 raise ValueError(f"{variable(key)} is not taken: use SCORER_REPLICA")
-        if self.guarantee == "exactly-once" and self.commit_interval_ms > LONGEST_TRANSACTION_MS:
-            raise ValueError(
-                f"SCORER_COMMIT_INTERVAL_MS is {self.commit_interval_ms}: exactly-once wants at "
-                f"most {LONGEST_TRANSACTION_MS}, or the broker aborts the transaction"
-            )
-        topics = [self.transactions_topic, *self.outputs, self.labels_topic]
-        if len(set(topics)) < len(topics):
-            raise ValueError(f"want different topics for each purpose, not {', '.join(topics)}")
+        both, consumer, producer = self.sides
+        for side in (consumer, producer):
+            wrong = insecure({**both, **side})
+            if wrong and not self.allow_insecure:
+                raise ValueError(f"{wrong}; SCORER_ALLOW_INSECURE=true takes it all the same")
         return self
 
     @property

@@ -1,0 +1,45 @@
+"""Says what in a client's settings would show a password, or trust anybody, on a network."""
+
+import ipaddress
+from collections.abc import Mapping
+
+# Mechanisms that send what opens the door; SCRAM proves that it knows it instead.
+TELLING = {"PLAIN", "OAUTHBEARER"}
+PROTOCOLS_IN_THE_CLEAR = {"plaintext", "sasl_plaintext"}
+OFF = {"false", "0", "no", "f", "n"}
+
+
+def insecure(config: Mapping[str, str]) -> str:
+    """Return what is insecure about librdkafka keys, empty if nothing is.
+
+    On the loopback interface everything may be: nobody listens.
+    """
+    if loopback(config.get("bootstrap.servers", "127.0.0.1")):
+        return ""
+    protocol = config.get("security.protocol", "plaintext").lower()
+    mechanism = config.get("sasl.mechanism", config.get("sasl.mechanisms", "GSSAPI")).upper()
+    if protocol == "sasl_plaintext" and mechanism in TELLING:
+        return f"sasl.mechanism {mechanism} over sasl_plaintext sends the secret in the clear"
+    if protocol == "plaintext" and "sasl.password" in config:
+        return "sasl.password is set and security.protocol is plaintext: want sasl_ssl"
+    if protocol not in PROTOCOLS_IN_THE_CLEAR:
+        if config.get("enable.ssl.certificate.verification", "true").lower() in OFF:
+            return "enable.ssl.certificate.verification is off: anybody could be the broker"
+        if config.get("ssl.endpoint.identification.algorithm", "https").lower() == "none":
+            return "ssl.endpoint.identification.algorithm is none: any host could be the broker"
+    return ""
+
+
+def loopback(servers: str) -> bool:
+    """Tell whether all of `host:port,...` are this machine."""
+    return all(is_loopback(each.strip()) for each in servers.split(","))
+
+
+def is_loopback(server: str) -> bool:
+    """Tell whether one `host:port`, `[v6]:port` or `protocol://host:port` is this machine."""
+    address = server.rpartition("://")[2]
+    host = address[1:].partition("]")[0] if address.startswith("[") else address.split(":")[0]
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
