@@ -136,7 +136,7 @@ class Walk:
             return True  # newer than this walk
         headers, letter = letters.read(message)
         if offset < self._starts[number]:
-            if isinstance(letter, Letter) and self._marks[number].is_done(offset, letter):
+            if isinstance(letter, Letter) and not letter.flaw(message.value()):
                 self._remember(message, letter)
             return True
         fate, detail = self._decide(message, letter)
@@ -144,7 +144,7 @@ class Walk:
             if fate is Fate.PARK and not self._task.may_park:
                 batch.unparked = letter
                 return False
-            if fate not in STAYS:
+            if fate is not Fate.UNFIT:  # what is left out, too: its repeat may not be
                 self._remember(message, letter)
             if fate in MOVED:
                 batch.copies.append(Copy(message, headers, letter, fate))
