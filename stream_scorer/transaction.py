@@ -73,13 +73,15 @@ class ExactlyOnce:
         make: Callable[[], Producer],
         group: Group,
         *,
+        most_fenced: int = MOST_FENCED,
         if_fenced: str = "give each scorer a SCORER_REPLICA of its own",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Make the first producer with `make`; raise DeliveryError if it cannot begin.
 
-        `if_fenced` says what to do about another producer of the same `transactional.id`.
+        Another producer of the same `transactional.id` is answered by a new one `most_fenced`
+        times; then the process ends, and `if_fenced` says what a person can do.
         """
         self._make = make
         self._group = group
@@ -87,7 +89,7 @@ class ExactlyOnce:
         self._clock = clock
         self._sleep = sleep
         self._undone: deque[float] = deque(maxlen=MOST_UNDONE + 1)  # when; since the last commit
-        self._fenced: deque[float] = deque(maxlen=MOST_FENCED + 1)  # when
+        self._fenced: deque[float] = deque(maxlen=most_fenced + 1)  # when
         self._why = ""
         self._error = 0  # librdkafka's code of the last error
         self._state = State.GONE
@@ -158,7 +160,7 @@ class ExactlyOnce:
             self._fenced.append(self._clock())
             if too_many(self._fenced):
                 raise DeliveryError(
-                    f"{len(self._fenced)} times another producer took over the transactional.id: "
+                    f"another producer took over the transactional.id ({len(self._fenced)} x): "
                     f"{self._if_fenced}"
                 )
         self._producer = self._make()

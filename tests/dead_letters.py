@@ -1,6 +1,6 @@
 """Dead letters as the scorer writes them, and a topic of them with a transaction in memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +120,8 @@ class Transaction:
 
     answers: list[tuple[Commit, bool]] = field(default_factory=list)  # told, and whether it counts
     refuses: KafkaError | None = None  # what delivery says of every record
+    before: Callable[[], BaseException | None] = lambda: None  # what handing over raises
+    undone: int = 0
     committed: list[Copied] = field(default_factory=list)
     offsets: dict[int, tuple[int, str]] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)  # copies of each transaction that counts
@@ -139,6 +141,9 @@ class Transaction:
         timestamp: int,
         on_delivery: Any,
     ) -> None:
+        failure = self.before()
+        if failure is not None:
+            raise failure
         self._open.append(Copied(topic, value, key, partition, headers, timestamp))
         if self.refuses is not None:
             on_delivery(self.refuses, record(0, value, topic=topic))
@@ -154,6 +159,11 @@ class Transaction:
                 self.offsets[place[1]] = (offset, notes[place])
         self._open = []
         return answer
+
+    def undo(self) -> bool:
+        self.undone += bool(self._open)
+        self._open = []
+        return True
 
     def marks(self) -> dict[int, Mark]:
         return {n: Mark.read(offset, note) for n, (offset, note) in self.offsets.items()}

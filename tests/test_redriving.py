@@ -5,7 +5,7 @@ from itertools import zip_longest
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -239,6 +239,36 @@ def test_a_record_that_kafka_does_not_take_ends_the_run_by_name() -> None:
     with pytest.raises(DeliveryError, match="transactions does not take transactions/0/5: too"):
         redrive(topic, kafka)
     assert (kafka.committed, kafka.offsets) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("raised", "ends"),
+    [
+        (KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large")), DeliveryError),
+        (BufferError(), DeliveryError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+    ids=["refused", "queue full", "Ctrl-C"],
+)
+def test_a_transaction_that_cannot_be_filled_is_undone_at_once(
+    raised: BaseException, ends: type[BaseException]
+) -> None:
+    topic, kafka = ten_letters(), Transaction()
+    failing: Any = iter([None, raised])
+    kafka.before = lambda: next(failing, None)
+    with pytest.raises(ends):
+        redrive(topic, kafka)
+    assert (kafka.undone, kafka.committed, kafka.offsets) == (1, [], {})
+    assert redrive(topic, kafka) == counts(REDRIVE=10)
+
+
+def test_a_producer_that_is_done_for_is_left_to_the_transaction() -> None:
+    topic, kafka = ten_letters(), Transaction(answers=[(Commit.UNDONE, False)])
+    fenced = KafkaException(KafkaError(KafkaError._FATAL, "done for", fatal=True))
+    failing: Any = iter([None, fenced])
+    kafka.before = lambda: next(failing, None)
+    assert redrive(topic, kafka) == counts(REDRIVE=10)
+    assert len(ids(kafka)) == 10
 
 
 def test_a_mark_beyond_the_end_is_another_topic_of_that_name() -> None:

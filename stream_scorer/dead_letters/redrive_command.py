@@ -77,9 +77,9 @@ def redrive(  # noqa: PLR0913 - click passes one argument an option
             transaction = ExactlyOnce(
                 partial(make_producer, settings),
                 ledger,
-                if_fenced="let one redrive end before the next begins",
+                most_fenced=0,
+                if_fenced="another redrive has begun and goes on from here",
             )
-            stack.callback(transaction.undo)  # or readers wait until the broker does it
         progress = stack.enter_context(progress_bar())
         task = progress.add_task("redriving", total=None)
 

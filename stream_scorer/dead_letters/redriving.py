@@ -45,6 +45,7 @@ class Transaction(Protocol):
 
     def begin(self) -> Producer: ...
     def commit(self, offsets: NextOffsets, notes: Mapping[Partition, str]) -> Commit: ...
+    def undo(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,13 @@ class Redriver:
         parked and there is no topic for that. What is told of by then is done, nothing else.
         """
         began = self.clock()
-        while not self._pass(began):
-            pass
+        try:
+            while not self._pass(began):
+                pass
+        except KeyboardInterrupt:
+            if self.transaction is not None:
+                self.transaction.undo()  # or readers wait until the broker does it
+            raise
 
     def _pass(self, began: float) -> bool:
         """Go from the marks to the end; False: a transaction was undone, so they say where."""
@@ -124,8 +130,12 @@ class Redriver:
         notes = {(topic, number): mark.note() for number, mark in marks.items()}
         producer = self.transaction.begin()
         now_ms = int(time.time() * 1000)
-        for copy in batch.copies:
-            self._produce(producer, copy, now_ms)
+        try:
+            for copy in batch.copies:
+                self._produce(producer, copy, now_ms)
+        except DeliveryError:
+            self.transaction.undo()
+            raise
         committed = self.transaction.commit(offsets, notes) is Commit.DONE
         if self._failure:
             raise DeliveryError(self._failure)
@@ -162,4 +172,6 @@ class Redriver:
                 "messages and queue.buffering.max.kbytes"
             ) from None
         except KafkaException as exc:
+            if exc.args[0].fatal():
+                return  # the commit finds out, and what was written does not count
             raise DeliveryError(f"{topic} does not take {letter.id}: {exc.args[0].str()}") from exc
