@@ -13,16 +13,8 @@ from rich.console import Console
 
 from stream_scorer.dead_letters import letters
 from stream_scorer.dead_letters.choosing import Choice, to_moment
+from stream_scorer.dead_letters.counting import Entry, Tallies, chosen
 from stream_scorer.dead_letters.letters import Letter
-from stream_scorer.dead_letters.list_command import (
-    Entry,
-    Tallies,
-    as_object,
-    chosen,
-    count_table,
-    entry_table,
-    summary,
-)
 from stream_scorer.dead_letters.marks import LONGEST_NOTE, Mark
 from stream_scorer.dead_letters.show_command import (
     as_table,
@@ -31,6 +23,7 @@ from stream_scorer.dead_letters.show_command import (
     to_place,
     write_value,
 )
+from stream_scorer.dead_letters.showing import as_object, count_table, entry_table, summary
 from stream_scorer.errors import BadInput
 from stream_scorer.records import Headers
 from tests.dead_letters import FAILED_MS, Topic, letter_headers

@@ -15,7 +15,7 @@ from rich.text import Text
 from stream_scorer.alerts import printable
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters import letters
-from stream_scorer.dead_letters.list_command import moment
+from stream_scorer.dead_letters.showing import moment
 from stream_scorer.errors import BadInput
 from stream_scorer.flags import settings_options
 from stream_scorer.places import PlaceReader
