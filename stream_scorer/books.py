@@ -10,6 +10,7 @@ from confluent_kafka import Message
 from rich.table import Table
 
 from stream_scorer.config import Settings
+from stream_scorer.dead_letters import letters
 from stream_scorer.records import Headers
 from stream_scorer.topics import TopicReader
 
@@ -111,7 +112,7 @@ def score_position(message: Message) -> Position:
 def letter_position(message: Message) -> Position:
     """Return where a dead letter's transaction stands."""
     headers: Headers = message.headers() or []  # type: ignore[assignment]
-    return next((value or b"").decode() for key, value in headers if key == "dlq.id")
+    return next((value or b"").decode() for key, value in headers if key == letters.ID)
 
 
 SCORE = msgspec.json.Decoder(ScoreValue)

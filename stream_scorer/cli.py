@@ -16,6 +16,7 @@ COMMANDS = {
     "score": "stream_scorer.offline:score",
     "check": "stream_scorer.check:check",
     "alerts": "stream_scorer.alerts:alerts",
+    "dead-letters": "stream_scorer.dead_letters.cli:dead_letters",
     "verify": "stream_scorer.verify.command:verify",
     "what-if": "stream_scorer.what_if.command:what_if",
     "model": "models.cli:model",

@@ -239,6 +239,11 @@ def first_line(error: KafkaError) -> str:
     return " ".join(error.str().split())[:300]
 
 
+# What a transaction's abort throws away is no failure.
+PURGED = {
+    KafkaError._PURGE_QUEUE,  # noqa: SLF001 - librdkafka's own names
+    KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
+}
 # Answers that change by waiting a little.
 NOT_YET = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,

@@ -135,6 +135,9 @@ class Settings(BaseModel):
     dead_letters_topic: Topic = Field(
         "transactions-dlq", description="Where records go that cannot be scored."
     )
+    parking_topic: OptionalTopic = Field(
+        "", description="Where redriving puts what has failed too often; empty: nowhere."
+    )
     disagreements_topic: OptionalTopic = Field(
         "", description="Where a sample of the challenger's disagreements goes; empty: nowhere."
     )
@@ -190,6 +193,7 @@ class Settings(BaseModel):
                 f"most {LONGEST_TRANSACTION_MS}, or the broker aborts the transaction"
             )
         topics = [self.transactions_topic, *self.outputs, self.labels_topic]
+        topics += filter(None, [self.parking_topic])
         if len(set(topics)) < len(topics):
             raise ValueError(f"want different topics for each purpose, not {', '.join(topics)}")
         return self

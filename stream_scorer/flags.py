@@ -11,7 +11,8 @@ from stream_scorer.config import PREFIX, Settings, is_secret, variable
 from stream_scorer.errors import BadInput
 
 # What `run` takes as flags, and `check` looks at.
-RUN_SETTINGS = [name for name in Settings.model_fields if name not in {"kafka", "labels_topic"}]
+NOT_OF_RUN = {"kafka", "labels_topic", "parking_topic"}
+RUN_SETTINGS = [name for name in Settings.model_fields if name not in NOT_OF_RUN]
 
 
 def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

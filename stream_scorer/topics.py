@@ -1,6 +1,6 @@
 """Reads a topic outside any group: what it holds now, and what comes after."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -11,13 +11,21 @@ from stream_scorer.errors import KafkaTrouble
 
 # Seconds without an answer after which the broker is given up.
 READ_TIMEOUT_S = 10.0
+FROM_THE_BEGINNING: Mapping[int, int] = {}
 
 
 class TopicReader:
     """All partitions of one topic, read committed; no group, no commit."""
 
-    def __init__(self, settings: Settings, topic: str, *, last: int | None = None) -> None:
-        """Start at the beginning, or `last` records before the end of each partition.
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        *,
+        last: int | None = None,
+        starts: Mapping[int, int] = FROM_THE_BEGINNING,
+    ) -> None:
+        """Start at the beginning, `last` records before the end, or at a partition's own `starts`.
 
         Raises KafkaTrouble if the topic or the broker is not to be had.
         """
@@ -27,8 +35,9 @@ class TopicReader:
             settings,
             {"group.id": f"{settings.group_id}-reader", "enable.partition.eof": "true"},
         )
+        self.bounds: dict[int, tuple[int, int]] = {}  # of each partition: first offset, and the end
         self._unread: dict[int, int] = {}  # the end that each partition had, until it is reached
-        starts = []
+        places = []
         try:
             for number in range(partitions):
                 each = TopicPartition(topic, number)
@@ -36,13 +45,14 @@ class TopicReader:
                     partial(self._reader.get_watermark_offsets, each, READ_TIMEOUT_S),
                     timeout_s=READ_TIMEOUT_S,
                 )
-                each.offset = low if last is None else max(low, high - last)
-                starts.append(each)
+                self.bounds[number] = (low, high)
+                each.offset = max(low, starts.get(number, low) if last is None else high - last)
+                places.append(each)
                 if high > each.offset:
                     self._unread[number] = high
         except KafkaException as exc:
             raise KafkaTrouble(f"topic {topic!r} cannot be read: {exc.args[0].str()}") from exc
-        self._reader.assign(starts)
+        self._reader.assign(places)
 
     def held(self) -> Iterator[Message]:
         """Yield what the topic held when it was opened, as it arrives, then return.

@@ -15,7 +15,7 @@ same `transactional.id` makes the broker finish or abort what was open, before t
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from stream_scorer import clients
 from stream_scorer.deadline import HungError, within
 from stream_scorer.errors import DeliveryError
 from stream_scorer.guarantee import Commit
-from stream_scorer.records import NextOffsets
+from stream_scorer.records import NextOffsets, Partition
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ PAUSE_S = 0.1
 # and the process ends: whatever the cause, it does not go away by repeating. To be fenced may be a
 # pause of our own that was too long, or another scorer of the same name, which does not go away.
 MOST_UNDONE, MOST_FENCED, WITHIN_S = 5, 3, 300.0
+NO_NOTES: Mapping[Partition, str] = {}
 
 
 class Group(Protocol):
@@ -70,24 +71,31 @@ class Step(Enum):
 class ExactlyOnce:
     """One transaction after another on one `transactional.id`; a new producer where it must be."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last three are what a test replaces
         self,
         producer: Producer,
         make: Callable[[], Producer],
         group: Group,
         *,
+        most_fenced: int = MOST_FENCED,
+        if_fenced: str = "give each scorer a SCORER_REPLICA of its own",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         within: Callable[[Callable[[], object], float], object] = within,
     ) -> None:
-        """Begin with `producer`; later ones are made by `make`. Raises DeliveryError."""
+        """Begin with `producer`; later ones are made by `make`. Raises DeliveryError.
+
+        Another producer of the same `transactional.id` is answered by a new one `most_fenced`
+        times; then the process ends, and `if_fenced` says what a person can do.
+        """
         self._make = make
         self._group = group
+        self._if_fenced = if_fenced
         self._clock = clock
         self._sleep = sleep
         self._within = within
         self._undone: deque[float] = deque(maxlen=MOST_UNDONE + 1)  # when; since the last commit
-        self._fenced: deque[float] = deque(maxlen=MOST_FENCED + 1)  # when
+        self._fenced: deque[float] = deque(maxlen=most_fenced + 1)  # when
         self._why = ""
         self._error = 0  # librdkafka's code of the last error
         self._producer = producer
@@ -102,9 +110,15 @@ class ExactlyOnce:
             self._state = State.OPEN
         return self._producer
 
-    def commit(self, offsets: NextOffsets) -> Commit:
-        """End the open transaction with these offsets in it; tell whether it counts."""
-        places = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+    def commit(self, offsets: NextOffsets, notes: Mapping[Partition, str] = NO_NOTES) -> Commit:
+        """End the open transaction with these offsets in it; tell whether it counts.
+
+        `notes` are kept with the offsets.
+        """
+        places = [
+            TopicPartition(*partition, offset, notes.get(partition, ""))
+            for partition, offset in offsets.items()
+        ]
         self.begin()  # offsets of records that led to nothing are committed alike
         member = self._group.membership()
         if member is None:
@@ -142,7 +156,7 @@ class ExactlyOnce:
             raise DeliveryError(
                 f"{len(self._undone)} transactions in a row were undone; the last one: {self._why}"
             )
-        logger.warning("Transaction undone, its records will be scored again: %s", self._why)
+        logger.warning("Transaction undone, its records will be read again: %s", self._why)
         if step is Step.ABORT:
             step = self._step(lambda: self._producer.abort_transaction(STEP_S))
         if step is not Step.DONE:
@@ -157,8 +171,8 @@ class ExactlyOnce:
             self._fenced.append(self._clock())
             if too_many(self._fenced):
                 raise DeliveryError(
-                    f"{len(self._fenced)} times another producer took over the transactional.id: "
-                    "give each scorer a SCORER_REPLICA of its own"
+                    f"another producer took over the transactional.id ({len(self._fenced)} x): "
+                    f"{self._if_fenced}"
                 )
         self._producer = self._make()
         self._init()

@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka import Message
 
 from stream_scorer.books import Books, as_tables, letter_position, quantiles, score_position, share
+from stream_scorer.dead_letters import letters
 from stream_scorer.model import Model
-from stream_scorer.sinks import dead_letters
 from tests.records import GOOD, record
 from tests.test_scorer import make_scorer
 
@@ -32,9 +32,7 @@ def test_score_and_dead_letter_tell_the_place_of_their_transaction(tiny: Model) 
     outcome = make_scorer(tiny, every_score=True)([record(6, GOOD), record(7, b"{")])
     score = Message(topic="s", partition=0, offset=0, value=outcome.scores[0].value)
     assert score_position(score) == "transactions/0/6"
-    headers = dead_letters.headers(
-        outcome.dead_letters[0], group="g", app="a", sha256="s", now_ms=1
-    )
+    headers = letters.headers(outcome.dead_letters[0], group="g", app="a", sha256="s", now_ms=1)
     letter = Message(topic="d", partition=0, offset=0, value=b"{", headers=headers)  # type: ignore[arg-type]
     assert letter_position(letter) == "transactions/0/7"
 

@@ -10,7 +10,8 @@ from stream_scorer import __version__
 from stream_scorer.cli import COMMANDS, cli
 
 PROMISED = (
-    *("run", "demo", "replay", "score", "check", "alerts", "verify", "what-if", "model", "kafka"),
+    *("run", "demo", "replay", "score", "check", "alerts", "dead-letters"),
+    *("verify", "what-if", "model", "kafka"),
 )
 
 
@@ -18,7 +19,14 @@ PROMISED = (
 def test_command_has_help_with_an_example(name: str) -> None:
     shown = CliRunner().invoke(cli, [name, "--help"])
     assert shown.exit_code == 0
-    assert "Example: " in shown.output or name == "model"
+    assert "Example: " in shown.output or name in {"model", "dead-letters"}
+
+
+@pytest.mark.parametrize("name", ["list", "show", "redrive"])
+def test_each_command_on_dead_letters_has_an_example(name: str) -> None:
+    shown = CliRunner().invoke(cli, ["dead-letters", name, "--help"])
+    assert shown.exit_code == 0
+    assert f"Example: stream-scorer dead-letters {name}" in shown.output
 
 
 def test_commands_are_those_that_are_promised() -> None:
@@ -56,7 +64,7 @@ def test_version_is_told() -> None:
 
 
 def test_command_that_scores_nothing_does_not_load_onnxruntime() -> None:
-    for module in ("kafka_command", "alerts", "topics"):
+    for module in ("kafka_command", "alerts", "topics", "dead_letters.redrive_command"):
         code = f"import sys, stream_scorer.{module}; print('onnxruntime' in sys.modules)"
         assert run("-c", code).stdout == "False\n"
 

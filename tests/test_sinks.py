@@ -8,10 +8,11 @@ from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
 
 from stream_scorer.config import Settings
+from stream_scorer.dead_letters import letters
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
 from stream_scorer.records import DeadLetter, Headers, Outcome, Reject
-from stream_scorer.sinks import SINKS, dead_letters
+from stream_scorer.sinks import SINKS
 from tests.records import FRAUD, GOOD, record
 from tests.test_scorer import make_scorer
 
@@ -52,7 +53,7 @@ def test_log_sink_names_places_and_never_payloads(
 
 
 def test_dead_letter_keeps_its_headers_and_says_where_and_why() -> None:
-    headers = dead_letters.headers(
+    headers = letters.headers(
         letter(headers=[("a", b"1"), ("a", None), ("b", b"\xff")]),
         group="g", app="stream-scorer/1", sha256="ab", now_ms=NOW_MS,
     )  # fmt: skip
@@ -80,14 +81,14 @@ def test_dead_letter_keeps_its_headers_and_says_where_and_why() -> None:
 
 def test_forged_dlq_header_is_not_passed_on() -> None:
     forged = letter(headers=[("dlq.code", b"FINE"), ("x", b"y")])
-    headers = dead_letters.headers(forged, group="g", app="a", sha256="s", now_ms=NOW_MS)
+    headers = letters.headers(forged, group="g", app="a", sha256="s", now_ms=NOW_MS)
     assert [value for key, value in headers if key == "dlq.code"] == [b"DECODE"]
     assert ("x", b"y") in headers
 
 
 def test_reason_is_cut_at_256_bytes_of_whole_characters() -> None:
     long = letter(Reject("TYPE", "é" * 300))
-    headers = as_dict(dead_letters.headers(long, group="g", app="a", sha256="s", now_ms=NOW_MS))
+    headers = as_dict(letters.headers(long, group="g", app="a", sha256="s", now_ms=NOW_MS))
     assert headers["dlq.reason"] == "é" * 128
 
 
@@ -103,4 +104,4 @@ def test_reason_is_cut_at_256_bytes_of_whole_characters() -> None:
     ],
 )
 def test_timestamp_is_kept_unless_a_broker_would_refuse_it(original: int, kept: int) -> None:
-    assert dead_letters.timestamp(letter(timestamp=(1, original)), now_ms=NOW_MS) == kept
+    assert letters.timestamp(original, now_ms=NOW_MS) == kept

@@ -46,6 +46,7 @@ class ListProducer:
     number: int
     failures: dict[str, list[Failure]]
     offsets: list[list[tuple[str, int, int]]] = field(default_factory=list)
+    notes: list[str | None] = field(default_factory=list)
 
     def _call(self, step: str) -> None:
         self.log.append(f"{step} {self.number}")
@@ -64,6 +65,7 @@ class ListProducer:
     ) -> None:
         assert member == "a live member"
         self.offsets.append([(p.topic, p.partition, p.offset) for p in places])
+        self.notes += [place.metadata for place in places]
         self._call("send_offsets_to_transaction")
 
     def commit_transaction(self, _: float) -> None:
@@ -134,6 +136,13 @@ def test_next_transaction_begins_with_the_next_write_and_not_before() -> None:
     for _ in range(3):
         bench.guarantee.begin()
     assert bench.log.count("begin_transaction 1") == 2
+
+
+def test_a_note_is_kept_with_the_offset_that_it_belongs_to() -> None:
+    bench = Bench()
+    bench.guarantee.commit({P0: 7, (TOPIC, 1): 8}, {(TOPIC, 1): "beside"})
+    assert bench.producers[0].offsets == [[(TOPIC, 0, 7), (TOPIC, 1, 8)]]
+    assert bench.producers[0].notes == ["", "beside"]
 
 
 def test_offsets_of_records_that_led_to_nothing_are_committed_in_a_transaction_too() -> None:
@@ -322,3 +331,17 @@ def test_scorer_that_is_fenced_again_and_again_ends_though_it_commits_between() 
     bench.failures["commit_transaction"] = [FENCED]
     with pytest.raises(DeliveryError, match="SCORER_REPLICA of its own"):
         bench.commit()
+
+
+def test_who_is_not_to_fence_back_ends_at_the_first_time() -> None:
+    bench = Bench(commit_transaction=[FENCED])
+    bench.guarantee = ExactlyOnce(
+        bench.make(),  # type: ignore[arg-type]
+        bench.make,  # type: ignore[arg-type]
+        bench.group,
+        most_fenced=0,
+        if_fenced="look there",
+    )
+    with pytest.raises(DeliveryError, match=r"took over .* \(1 x\): look there"):
+        bench.commit()
+    assert len(bench.producers) == 2, "that of the bench, and one"

@@ -8,20 +8,15 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream_scorer import __version__
-from stream_scorer.clients import error_of
+from stream_scorer.clients import PURGED, error_of
 from stream_scorer.config import Settings
+from stream_scorer.dead_letters import letters
 from stream_scorer.errors import DeliveryError
 from stream_scorer.metrics import Metrics
 from stream_scorer.records import Outcome, Record
-from stream_scorer.sinks import dead_letters
 
 # Seconds. With a batch's own time well below max.poll.interval.ms (120 s), or the group evicts us.
 FLUSH_TIMEOUT_S = 30.0
-# What a transaction's abort throws away is no failure.
-PURGED = {
-    KafkaError._PURGE_QUEUE,  # noqa: SLF001 - librdkafka's own names
-    KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
-}
 
 
 Begin = Callable[[], Producer]
@@ -54,14 +49,14 @@ class KafkaSink:
                 settings.dead_letters_topic,
                 letter.record.value(),
                 key=letter.record.key(),
-                headers=dead_letters.headers(
+                headers=letters.headers(
                     letter,
                     group=settings.group_id,
                     app=f"stream-scorer/{__version__}",
                     sha256=outcome.model_sha256,
                     now_ms=now_ms,
                 ),
-                timestamp=dead_letters.timestamp(letter, now_ms=now_ms),
+                timestamp=letters.timestamp(letter.record.timestamp()[1], now_ms=now_ms),
                 on_delivery=partial(self._acked, place(letter.record)),
             )
         disagreements = outcome.comparison.disagreements if outcome.comparison else ()

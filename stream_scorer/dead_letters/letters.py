@@ -1,0 +1,148 @@
+"""A dead letter as a Kafka record: the original, byte for byte, and headers that say why; and back.
+
+No other module knows the names of the `dlq.` headers.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from stream_scorer.records import DeadLetter, Headers, Record
+from stream_scorer.screening import read_headers
+
+DLQ_VERSION = "1"
+PREFIX = "dlq."
+ID = f"{PREFIX}id"
+# Milliseconds. Kafka 4 refuses a timestamp more than an hour ahead of its clock, which may be
+# minutes behind ours.
+FUTURE_LIMIT_MS = 3_000_000
+NEEDED = ("version", "id", "source.topic", "source.partition", "source.offset", "code", "failed_at")
+NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # below 2^63
+SIGNED = re.compile(r"-?\d{1,18}", re.ASCII)
+ATTEMPT = re.compile(rb"[1-9][0-9]{0,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What the headers of a dead letter say."""
+
+    id: str  # topic/partition/offset of the record that could not be scored
+    topic: str
+    partition: int
+    timestamp_ms: int  # the record's own; -1: it has none
+    code: str
+    reason: str
+    failed_at_ms: int
+    attempt: int  # the how many-th it was to score the record
+    payload: str  # full, or what else the value is
+    payload_sha256: str  # of the record's value, "" of a null one too
+
+    def flaw(self, value: bytes | None) -> str:
+        """Say why `value`, the dead letter's, is not that of the record; nothing if it is."""
+        if self.payload != "full":
+            return f"dlq.payload is {self.payload!r}: not the whole record is there"
+        if hashlib.sha256(value or b"").hexdigest() != self.payload_sha256:
+            return "its value is not the one of dlq.payload_sha256"
+        return ""
+
+
+def headers(letter: DeadLetter, *, group: str, app: str, sha256: str, now_ms: int) -> Headers:
+    """Return the record's own headers and ours; a forged `dlq.` header of its own is dropped.
+
+    Only `dlq.attempt`, which `redrive` puts on a record, is carried on: a number from 1 to 999,
+    anything else counts as 1.
+    """
+    record, reject = letter.record, letter.reject
+    value = record.value()
+    position = f"{record.topic()}/{record.partition()}/{record.offset()}"
+    ours: Mapping[str, str] = {
+        "version": DLQ_VERSION,
+        "id": position,
+        "source.topic": str(record.topic()),
+        "source.partition": str(record.partition()),
+        "source.offset": str(record.offset()),
+        "source.timestamp": str(record.timestamp()[1]),
+        "group": group,
+        "stage": reject.stage,
+        "code": reject.code,
+        "reason": reject.reason.encode()[:256].decode(errors="ignore"),
+        "failed_at": str(now_ms),
+        "app": app,
+        "model_sha256": sha256,
+        "attempt": str(attempt(letter.headers or ())),
+        "payload": "full",
+        "payload_sha256": hashlib.sha256(value or b"").hexdigest(),
+        "payload_bytes": str(len(value or b"")),
+    }
+    return original(letter.headers or []) + [
+        (PREFIX + n, text.encode()) for n, text in ours.items()
+    ]
+
+
+def timestamp(original_ms: int, *, now_ms: int) -> int:
+    """Return a record's own timestamp in ms, or 0 (now) where a broker would refuse it."""
+    return original_ms if 0 < original_ms < now_ms + FUTURE_LIMIT_MS else 0
+
+
+def attempt(found: Iterable[tuple[str, bytes | None]]) -> int:
+    """Return the how many-th attempt a record's headers say it is; 1 if they say nothing sound."""
+    said = dict(found).get(PREFIX + "attempt") or b""
+    return int(said) if ATTEMPT.fullmatch(said) else 1
+
+
+def original(found: Headers) -> Headers:
+    """Return the headers that are not ours."""
+    return [(key, value) for key, value in found if not key.startswith(PREFIX)]
+
+
+def read(message: Record) -> tuple[Headers, Letter | str]:
+    """Return a record's headers and what they say of it, or why it is no dead letter of ours."""
+    headers_by_record, rejects = read_headers([message])
+    if rejects:
+        return [], "a header key is not UTF-8"
+    found = headers_by_record.get(0, [])
+    ours = {
+        key.removeprefix(PREFIX): (value or b"").decode(errors="replace")
+        for key, value in found
+        if key.startswith(PREFIX)
+    }
+    return found, understand(ours, attempt(found))
+
+
+def understand(ours: Mapping[str, str], attempt: int) -> Letter | str:
+    """Return what our headers, by name without the prefix, say; or what is wrong with them."""
+    for name in NEEDED:
+        if not ours.get(name):
+            return f"lacks {PREFIX}{name}"
+    if ours["version"] != DLQ_VERSION:
+        return f"{PREFIX}version is {ours['version']!r}: want {DLQ_VERSION!r}"
+    for name in ("source.partition", "source.offset", "failed_at"):
+        if not NUMBER.fullmatch(ours[name]):
+            return f"{PREFIX}{name} is {ours[name]!r}: want a number"
+    place = f"{ours['source.topic']}/{ours['source.partition']}/{ours['source.offset']}"
+    if ours["id"] != place:
+        return f"{PREFIX}id is {ours['id']!r}, but its source is {place!r}"
+    time_ms = ours.get("source.timestamp", "")
+    return Letter(
+        id=place,
+        topic=ours["source.topic"],
+        partition=int(ours["source.partition"]),
+        timestamp_ms=int(time_ms) if SIGNED.fullmatch(time_ms) else -1,
+        code=ours["code"],
+        reason=ours.get("reason", ""),
+        failed_at_ms=int(ours["failed_at"]),
+        attempt=attempt,
+        payload=ours.get("payload", ""),
+        payload_sha256=ours.get("payload_sha256", ""),
+    )
+
+
+def redriven(found: Headers, letter: Letter) -> Headers:
+    """Return the headers of the record that is fed in again: its own, and which attempt it is."""
+    return original(found) + prefixed({"id": letter.id, "attempt": str(letter.attempt + 1)})
+
+
+def prefixed(ours: Mapping[str, str]) -> Headers:
+    """Return headers of ours, given by name without the prefix."""
+    return [(PREFIX + name, text.encode()) for name, text in ours.items()]
