@@ -35,7 +35,7 @@ from stream_scorer.health import Health
 from stream_scorer.local_kafka import local_kafka
 from stream_scorer.metrics import STAGES
 from stream_scorer.model import Model
-from stream_scorer.run import assemble, settle_memory, warm_up
+from stream_scorer.run import assemble, settle_memory
 
 TOPICS = ("bench", "bench-alerts", "bench-dlq")
 FRAUDS, BAD_EVERY = 0.004, 1000  # shares: about 0.3 % alert, 0.1 % are bad
@@ -103,10 +103,8 @@ def figures(rows: int, cpu_s: float, wall_s: float) -> Figures:
 def run_service(bootstrap: str, group: str, rows: int, guarantee: str = "at-least-once") -> Figures:
     """Score the topic with the service as `stream-scorer run` builds it."""
     settings = settings_for(bootstrap, group, guarantee=guarantee)
-    model = Model.load(settings.model)
-    warm_up(model, settings.max_batch_rows)
     registry = CollectorRegistry()
-    service, _ = assemble(settings, model, registry, Health(), seen=None)
+    service, *_ = assemble(settings, registry, Health())
     records = registry.restricted_registry(["scorer_records_total"])
     found: Figures = {}
 

@@ -37,9 +37,10 @@ def make(baseline: Floats, spread: Floats, probability: Probability, *, seed: in
     by_score = np.argsort(scores, kind="stable")
     kept = by_score[np.linspace(0, len(by_score) - 1, KEPT).astype(int)]
     alerting = by_score[scores[by_score] >= THRESHOLD]
-    alerts = drawn[alerting[np.linspace(0, len(alerting) - 1, ALERTS).astype(int)]]
-    if not len(alerting):
-        alerts = drawn[by_score[-ALERTS:]]
+    chosen = by_score[-ALERTS:]  # where none alerts, those nearest to it
+    if len(alerting):
+        chosen = alerting[np.linspace(0, len(alerting) - 1, ALERTS).astype(int)]
+    alerts = drawn[chosen]
     edges = [cross(baseline, alert, probability) for alert in alerts[:PATHS]]
     rows = np.vstack([baseline, drawn[kept], alerts, *edges])
     found = check(probability(rows))

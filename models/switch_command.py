@@ -7,7 +7,7 @@ import click
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
-from stream_scorer.control import MODEL_KEY
+from stream_scorer.control import MODEL_KEY, require_name
 from stream_scorer.errors import BadInput, DeliveryError
 from stream_scorer.flags import settings_options
 from stream_scorer.model import Model
@@ -33,6 +33,8 @@ def switch(*, file: Path | None, back: bool, settings: Settings) -> None:
     """
     if (file is None) is not back:
         raise BadInput("model switch wants either a FILE or --back")
+    if file is not None:
+        require_name(file.name, f"FILE is {file.name!r}")
     if not settings.control_topic:
         raise BadInput("SCORER_CONTROL_TOPIC is not set: want the topic that the replicas read")
     clients.require_topics(settings, [settings.control_topic])

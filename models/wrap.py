@@ -61,6 +61,11 @@ def check_net(model: onnx.ModelProto, *, name: str, gives_logit: bool) -> Net:
         raise BadInput(
             f"{name}: the input {inputs[0].name} is {say(kind, shape)}: want float (rows, features)"
         )
+    if shape[0]:
+        raise BadInput(
+            f"{name}: the input {inputs[0].name} is {say(kind, shape)}: want any number of rows; "
+            "export it with a free first dimension"
+        )
     output, columns = find_output(model.graph, name=name)
     if gives_logit and columns != 1:
         raise BadInput(f"{name}: the output {output} has {columns} columns: want one logit")

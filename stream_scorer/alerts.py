@@ -59,15 +59,20 @@ def as_table(messages: Sequence[Message]) -> Table:
 
 def cells(message: Message) -> tuple[str, str, str, str, str]:
     """Return what a person looks at first in an alert."""
-    alert = json.loads(message.value() or b"{}")
-    source = alert["source"]
-    return (
-        f"{datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC):%Y-%m-%d %H:%M:%S}",
-        f"{alert['probability']:.4f}",
-        printable(alert["transaction_id"]),
-        printable(why(alert)),
-        f"{source['topic']}/{source['partition']}/{source['offset']}",
-    )
+    when = f"{datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    place = f"{message.topic()}/{message.partition()}/{message.offset()}"
+    try:
+        alert = json.loads(message.value() or b"")
+        source = alert["source"]
+        return (
+            when,
+            f"{alert['probability']:.4f}",
+            printable(alert["transaction_id"]),
+            printable(why(alert)),
+            f"{source['topic']}/{source['partition']}/{source['offset']}",
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return (when, "", "", "this record is no alert", place)
 
 
 def printable(text: str) -> str:

@@ -25,7 +25,7 @@ from stream_scorer.challenger import Challenger
 from stream_scorer.config import Settings
 from stream_scorer.errors import ScorerError
 from stream_scorer.flags import RUN_SETTINGS, settings_options
-from stream_scorer.model import Model
+from stream_scorer.model import Model, warm_up
 from stream_scorer.records import DLQ_HEADROOM_BYTES
 
 ANSWER_TIMEOUT_S = 10.0
@@ -92,6 +92,8 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield attempt("consumer", lambda: reach_as_consumer(settings))
     if settings.alerts_topic in there:
         yield attempt("producer", lambda: reach_as_producer(settings))
+    if settings.control_topic in there:
+        yield attempt("control topic", lambda: require_compaction(admin, settings.control_topic))
     yield attempt("largest record", lambda: compare_sizes(admin, settings, there))
     wanted = {settings.transactions_topic: AclOperation.READ} | dict.fromkeys(
         settings.outputs, AclOperation.WRITE
@@ -141,6 +143,7 @@ def reach_as_producer(settings: Settings) -> str:
 def describe_model(settings: Settings) -> str:
     """Load the model, which checks it; say what it is and what events must hold."""
     model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
+    warm_up(model, settings.max_batch_rows)
     names = ", ".join(model.feature_names)
     return f"{model.name} {model.version} ({model.sha256[:12]}), golden rows hold; events: {names}"
 
@@ -151,6 +154,7 @@ def describe_challenger(settings: Settings) -> str:
     second = Challenger.beside(
         champion, Model.load(settings.challenger or Path(), setting="SCORER_CHALLENGER"), sample=0
     ).model
+    warm_up(second, settings.max_batch_rows)
     return f"{second.name} {second.version} ({second.sha256[:12]}), golden rows hold"
 
 
@@ -176,6 +180,16 @@ def compare_sizes(admin: AdminClient, settings: Settings, there: list[str]) -> s
             f"{pair[0]} takes {into} and a dead letter carries headers beside the record"
         )
     return f"{into} bytes in, {out} in dead letters"
+
+
+def require_compaction(admin: AdminClient, topic: str) -> str:
+    """Check that the control topic keeps its newest request, however old."""
+    asked = ConfigResource(ResourceType.TOPIC, topic)
+    (answer,) = admin.describe_configs([asked], request_timeout=ANSWER_TIMEOUT_S).values()
+    policy = str(answer.result()["cleanup.policy"].value)
+    if policy != "compact":
+        raise ScorerError(f"cleanup.policy of {topic} is {policy}: want compact, or requests go")
+    return "compacted"
 
 
 def topic_right(admin: AdminClient, name: str, wanted: AclOperation) -> str:

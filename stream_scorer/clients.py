@@ -217,16 +217,18 @@ def settled(ask: Callable[[], T], *, timeout_s: float) -> T:
 
 
 def error_of(exc: KafkaException | SystemError) -> KafkaError:
-    """Return Kafka's error; raise what it is not.
+    """Return Kafka's error in what a call of the client has raised.
 
     On a fatal error the client raises instead of calling the error callback, and goes on calling
-    the delivery callbacks meanwhile, which turns its exception into the cause of a SystemError.
+    the delivery callbacks meanwhile. That turns its exception into the cause of a SystemError, or
+    loses it on the way ("returned NULL without setting an exception"): then it is fatal, no more
+    is known (confluent-kafka 2.16.1).
     """
     found = exc.__cause__ if isinstance(exc, SystemError) else exc
-    if not isinstance(found, KafkaException):
-        raise exc
-    error: KafkaError = found.args[0]
-    return error
+    if isinstance(found, KafkaException):
+        error: KafkaError = found.args[0]
+        return error
+    return KafkaError(KafkaError._FATAL, str(exc), fatal=True)  # noqa: SLF001 - librdkafka's name
 
 
 def bootstrap(settings: Settings) -> str:

@@ -137,7 +137,7 @@ class Drift(Collector):
         self._histograms = histograms
         self._lowest = np.array([each.edges[0] for each in histograms[: len(features)]])
         self._highest = np.array([each.edges[-1] for each in histograms[: len(features)]])
-        self._slices: deque[Slice] = deque(maxlen=SLICES + 1)
+        self._slices: deque[Slice] = deque(maxlen=SLICES + 2)
         self._waiting: list[tuple[Matrix, Vector]] = []
 
     def _current(self, now: float) -> Slice:
@@ -165,12 +165,13 @@ class Drift(Collector):
         current.outside += ((matrix < self._lowest) | (matrix > self._highest)).sum(axis=0)
 
     def _window(self, now: float) -> Window:
-        """Add up the slices that began within the window."""
+        """Add up the slices that are not wholly older than the window."""
         if self._slices:
             self._count(self._slices[-1])
-        slices = [each for each in self._slices if now - each.began < self._window_s]
+        oldest = now - self._window_s * (1 + 1 / SLICES)
+        slices = [each for each in self._slices if each.began > oldest]
         return Window(
-            seconds=now - slices[0].began if slices else 0.0,
+            seconds=min(self._window_s, now - slices[0].began) if slices else 0.0,
             rows=sum(each.rows for each in slices),
             records=sum(each.records for each in slices),
             missing=sum(each.missing for each in slices),

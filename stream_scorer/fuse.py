@@ -39,6 +39,11 @@ class Fuse:
                 f"{last(outcome)}; SCORER_DEAD_LETTERS_RATIO allows {self._ratio:g} of them"
             )
 
+    def reset(self) -> None:
+        """Forget what was counted: it was taken back and comes again."""
+        self._in_a_row = self._records = self._dead = 0
+        self._batches.clear()
+
     def _count(self, records: int, dead: int) -> None:
         """Move the window on."""
         self._batches.append((records, dead))

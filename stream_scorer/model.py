@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,10 @@ class Model:
         what a person sets to name another file.
         """
         try:
-            size = path.stat().st_size
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+                raise BadInput(f"model {str(path)!r} is no regular file")
+            size = status.st_size
             content = path.read_bytes() if size <= LARGEST_FILE_BYTES else b""
         except OSError as exc:
             hint = f"; see {setting}" if setting else ""
@@ -90,7 +94,7 @@ class Model:
             )
             check_shape(path, model)
             check_golden_rows(path, model, read_json(path, metadata, "golden"))
-        except (KeyError, TypeError, ValueError, OverflowError) as exc:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise BadInput(
                 f"model {path} has metadata of another shape than a bundle's: {exc}"
             ) from exc
@@ -100,6 +104,21 @@ class Model:
         """Return logit and probability, float32 (rows,), of raw float64 (rows, features)."""
         logit, probability = self.session.run(["logit", "probability"], {"features": matrix})
         return logit, probability
+
+
+def warm_up(model: Model, rows: int) -> None:
+    """Score the batch shapes to come: the first call of a shape allocates in onnxruntime.
+
+    Raises BadInput if the model cannot score one of them.
+    """
+    for count in (1, len(model.feature_names), rows):
+        try:
+            model.score(np.tile(model.baseline, (count, 1)))
+        except Exception as exc:  # onnxruntime's errors have no base class but this
+            raise BadInput(
+                f"model {model.name} {model.version} cannot score {count} rows at once: "
+                f"{str(exc).splitlines()[0]}"
+            ) from exc
 
 
 def open_session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
@@ -131,7 +150,7 @@ def read_json(path: Path, metadata: dict[str, str], key: str) -> Any:  # noqa: A
     """Return one decoded entry of the bundle's metadata."""
     try:
         return json.loads(metadata[key])
-    except (KeyError, json.JSONDecodeError) as exc:
+    except (KeyError, json.JSONDecodeError, RecursionError) as exc:
         raise BadInput(f"model {path} has no usable {key!r} in its metadata") from exc
 
 
@@ -171,6 +190,11 @@ def check_shape(path: Path, model: Model) -> None:
             f"model {path} takes {width} features, names {len(names)} and has a baseline of "
             f"{model.baseline.size}: want the same number"
         )
+    if not f"{model.name}{model.version}".isprintable():
+        raise BadInput(f"model {path} has a name or version with control characters in it")
+    rows = model.session.get_inputs()[0].shape[0]
+    if isinstance(rows, int):
+        raise BadInput(f"model {path} takes {rows} rows at a time: want any number (batch)")
     if not np.isfinite(model.baseline).all():
         raise BadInput(f"model {path}: the baseline row holds a value that is not finite")
 
@@ -192,6 +216,7 @@ def check_golden_rows(path: Path, model: Model, golden: dict[str, Any]) -> None:
         )
     try:
         logit, probability = model.score(matrix)
+        alone = model.score(matrix[:1])[1]
     except Exception as exc:  # onnxruntime's errors have no base class but this
         raise BadInput(f"model {path} cannot score: {str(exc).splitlines()[0]}") from exc
     if logit.shape != expected.shape or probability.shape != expected.shape:
@@ -203,3 +228,5 @@ def check_golden_rows(path: Path, model: Model, golden: dict[str, Any]) -> None:
             f"model {path} scores golden row {worst} as {probability[worst]:.7g}: "
             f"want {expected[worst]:.7g} within {TOLERANCE:g}"
         )
+    if alone.shape != (1,) or not abs(alone[0] - probability[0]) <= TOLERANCE:
+        raise BadInput(f"model {path} scores a row otherwise when it is alone")

@@ -1,29 +1,21 @@
 """Looks for a new model while the loop runs: a new file, a SIGHUP, or a record that asks for it."""
 
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
+from stream_scorer.control import find
 from stream_scorer.errors import BadInput
 from stream_scorer.model import Model
 
 # Seconds between two looks at the file. What looks the same twice is taken for whole.
 LOOK_S = 1.0
-FILE_NAME = re.compile(r"[\w. -]{1,255}")
+# Seconds that the end of a look is waited for at the stop.
+JOIN_S = 5.0
 
 Signature = tuple[int, int, int]  # of a file: inode, bytes, nanoseconds of its last change
-
-
-class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """What a record on the control topic asks for: a file beside `SCORER_MODEL`, by its sha256."""
-
-    file: str
-    sha256: str
 
 
 class Control(Protocol):
@@ -44,7 +36,7 @@ class Reloader:
     `look` is one step; it is called every second from a thread of its own.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it looks at and whom it tells
         self,
         path: Path,
         *,
@@ -53,17 +45,20 @@ class Reloader:
         offer: Callable[[Model], None],
         refuse: Callable[[str], None],
         control: Control | None = None,
+        request: bytes | None = None,
     ) -> None:
         """Watch `path`; `pin` is the only sha256 it may have, if not empty.
 
         `seen` is the file's signature before the model at work was read from it. `offer` takes a
-        checked model and may raise BadInput, `refuse` the reason for none.
+        checked model and may raise BadInput, `refuse` the reason for none. `request` is the control
+        topic's newest; while there is one the file does not count.
         """
         self._path = path
         self._pin = pin
         self._offer = offer
         self._refuse = refuse
         self._control = control
+        self._request = request
         self._taken = self._seen = seen
         self._asked = threading.Event()
         self._stop = threading.Event()
@@ -77,13 +72,23 @@ class Reloader:
         if self._control is not None:
             new, value = self._control.newest()
             if new:
-                self._follow(value)
+                self._request = value
+                self._load()
         before, self._seen = self._seen, signature(self._path)
         whole = self._seen is not None and self._seen == before
-        if self._asked.is_set() or (whole and self._seen != self._taken):
+        if self._asked.is_set():
             self._asked.clear()
             self._taken = self._seen
-            self._load(self._path, sha256=self._pin)
+            self._load()
+        elif whole and self._seen != self._taken:
+            self._taken = self._seen
+            if self._request is None:
+                self._load()
+            else:
+                self._refuse(
+                    f"{self._path} has changed, but a request on the control topic counts: "
+                    "`stream-scorer model switch --back` ends it"
+                )
 
     @contextmanager
     def looking(self, fail: Callable[[Exception], None]) -> Iterator[None]:
@@ -102,38 +107,14 @@ class Reloader:
             yield
         finally:
             self._stop.set()
-            thread.join()
+            thread.join(JOIN_S)  # a file may hang the thread, which must not keep us
             if self._control is not None:
                 self._control.close()
 
-    def _follow(self, value: bytes | None) -> None:
-        """Load what a record asks for; a null value means: back to the file of the settings."""
-        if value is None:
-            self._load(self._path, sha256=self._pin)
-            return
+    def _load(self) -> None:
+        """Load and check what is asked for, or the file of the settings, and offer its model."""
         try:
-            wanted = msgspec.json.decode(value, type=Wanted)
-        except msgspec.DecodeError as exc:
-            self._refuse(f'the control record is not {{"file": ..., "sha256": ...}}: {exc}')
-            return
-        if not FILE_NAME.fullmatch(wanted.file) or wanted.file in {".", ".."}:
-            self._refuse(
-                f"the control record names {wanted.file!r}: want the name of a file beside "
-                f"{self._path}"
-            )
-        elif self._pin not in {"", wanted.sha256}:
-            self._refuse(
-                f"the control record wants sha256 {wanted.sha256}: SCORER_MODEL_SHA256 pins "
-                f"{self._pin}"
-            )
-        elif len(wanted.sha256) != len("0" * 64):
-            self._refuse(f"the control record has sha256 {wanted.sha256!r}: want 64 hex digits")
-        else:
-            self._load(self._path.with_name(wanted.file), sha256=wanted.sha256)
-
-    def _load(self, path: Path, *, sha256: str) -> None:
-        """Load and check a file and offer its model."""
-        try:
+            path, sha256 = find(self._request, path=self._path, pin=self._pin)
             self._offer(Model.load(path, sha256=sha256))
         except BadInput as exc:
             self._refuse(str(exc))

@@ -13,22 +13,22 @@ from functools import partial
 from types import FrameType
 
 import click
-import numpy as np
 from prometheus_client import CollectorRegistry
 
 from stream_scorer import clients
 from stream_scorer.challenger import Challenger
 from stream_scorer.codecs import CODECS
 from stream_scorer.config import Settings
-from stream_scorer.control import ControlTopic
+from stream_scorer.control import ControlTopic, find
+from stream_scorer.errors import BadInput
 from stream_scorer.flags import RUN_SETTINGS, settings_options
 from stream_scorer.fuse import Fuse
 from stream_scorer.guarantee import AtLeastOnce, Guarantee
 from stream_scorer.health import Health, Server
 from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
-from stream_scorer.model import Model
-from stream_scorer.reload import Reloader, Signature, signature
+from stream_scorer.model import Model, warm_up
+from stream_scorer.reload import Reloader, signature
 from stream_scorer.scorer import Scorer
 from stream_scorer.service import Pace, Service
 from stream_scorer.sinks import SINKS
@@ -60,10 +60,10 @@ def run(settings: Settings) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
-    seen = signature(settings.model)
-    model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     registry, health = CollectorRegistry(), Health()
-    service, reloader = assemble(settings, model, registry, health, seen=seen)
+    service, reloader, model = assemble(settings, registry, health)
     stop_on_signals(service)
     threading.Thread(target=watch, args=(health,), name="watchdog", daemon=True).start()
     signal.signal(signal.SIGHUP, lambda _, __: reloader.ask())
@@ -88,18 +88,19 @@ def run(settings: Settings) -> None:
 
 
 def assemble(
-    settings: Settings,
-    model: Model,
-    registry: CollectorRegistry,
-    health: Health,
-    *,
-    seen: Signature | None,
-) -> tuple[Service, Reloader]:
-    """Wire the parts together; raise KafkaTrouble if the cluster or a topic is not to be had.
+    settings: Settings, registry: CollectorRegistry, health: Health
+) -> tuple[Service, Reloader, Model]:
+    """Wire the parts together, with the model to begin with.
 
-    `seen` is the signature of the model's file before it was read.
+    Raises BadInput if the model is not sound, KafkaTrouble if the cluster or a topic is not to be
+    had.
     """
+    seen = signature(settings.model)
+    model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
     cluster_id = check_cluster(settings)
+    control = ControlTopic(settings) if settings.control_topic else None
+    request = control.newest()[1] if control else None
+    model = requested(settings, request, instead_of=model)
     metrics = Metrics(registry, model, drift_window_s=settings.drift_window_s)
     second = None
     if settings.challenger:
@@ -137,9 +138,27 @@ def assemble(
         seen=seen,
         offer=lambda model: live.offer(build(model)),
         refuse=live.refuse,
-        control=ControlTopic(settings) if settings.control_topic else None,
+        control=control,
+        request=request,
     )
-    return service, reloader
+    return service, reloader, model
+
+
+def requested(settings: Settings, request: bytes | None, *, instead_of: Model) -> Model:
+    """Return the model that the control topic asks for; the other if that is not to be had.
+
+    A bad request must not keep all replicas from starting.
+    """
+    if request is None:
+        return instead_of
+    try:
+        path, sha256 = find(request, path=settings.model, pin=settings.model_sha256)
+        model = Model.load(path, sha256=sha256)
+        warm_up(model, settings.max_batch_rows)
+    except BadInput as exc:
+        logger.warning("The control topic's request is refused, SCORER_MODEL scores: %s", exc)
+        return instead_of
+    return model
 
 
 def build_scorer(
@@ -168,12 +187,6 @@ def check_cluster(settings: Settings) -> str:
     for name in [settings.transactions_topic, *settings.outputs]:
         clients.count_partitions(metadata, name, settings)
     return str(metadata.cluster_id)
-
-
-def warm_up(model: Model, rows: int) -> None:
-    """Score the batch shapes to come: the first call of a shape allocates in onnxruntime."""
-    for count in (1, len(model.feature_names), rows):
-        model.score(np.tile(model.baseline, (count, 1)))
 
 
 def settle_memory() -> None:

@@ -176,6 +176,8 @@ class Service:
         self._metrics.undone.inc()
         self._done.clear()
         self._rejected.clear()
+        self._fuse.reset()
+        self._scorer.forget(self._owned)  # where it began to score is taken back as well
         self._source.rewind()
 
     def rebalanced(self, kind: str, partitions: Collection[Partition]) -> None:

@@ -25,7 +25,9 @@ class TopicReader:
         last: int | None = None,
         starts: Mapping[int, int] = FROM_THE_BEGINNING,
     ) -> None:
-        """Start at the beginning, `last` records before the end, or at a partition's own `starts`.
+        """Start at the beginning, at the `last` records, or at a partition's own `starts`.
+
+        The end of a transaction takes an offset as a record does, so twice as many are read.
 
         Raises KafkaTrouble if the topic or the broker is not to be had.
         """
@@ -46,7 +48,7 @@ class TopicReader:
                     timeout_s=READ_TIMEOUT_S,
                 )
                 self.bounds[number] = (low, high)
-                each.offset = max(low, starts.get(number, low) if last is None else high - last)
+                each.offset = max(low, starts.get(number, low) if last is None else high - 2 * last)
                 places.append(each)
                 if high > each.offset:
                     self._unread[number] = high

@@ -41,7 +41,7 @@ PAUSE_S = 0.1
 # More transactions undone than this, within so many seconds and with none committed between them,
 # and the process ends: whatever the cause, it does not go away by repeating. To be fenced may be a
 # pause of our own that was too long, or another scorer of the same name, which does not go away.
-MOST_UNDONE, MOST_FENCED, WITHIN_S = 5, 3, 300.0
+MOST_UNDONE, MOST_FENCED, MOST_REPLACED, WITHIN_S = 5, 3, 5, 300.0
 NO_NOTES: Mapping[Partition, str] = {}
 
 
@@ -96,6 +96,7 @@ class ExactlyOnce:
         self._within = within
         self._undone: deque[float] = deque(maxlen=MOST_UNDONE + 1)  # when; since the last commit
         self._fenced: deque[float] = deque(maxlen=most_fenced + 1)  # when
+        self._replaced: deque[float] = deque(maxlen=MOST_REPLACED + 1)  # when, for any reason
         self._why = ""
         self._error = 0  # librdkafka's code of the last error
         self._producer = producer
@@ -167,13 +168,19 @@ class ExactlyOnce:
 
     def _renew(self) -> None:
         """Make a producer that the broker takes for the only one of its `transactional.id`."""
+        self._replaced.append(self._clock())
         if self._error == KafkaError._FENCED:  # noqa: SLF001 - librdkafka's name
             self._fenced.append(self._clock())
-            if too_many(self._fenced):
-                raise DeliveryError(
-                    f"another producer took over the transactional.id ({len(self._fenced)} x): "
-                    f"{self._if_fenced}"
-                )
+        if too_many(self._fenced):
+            raise DeliveryError(
+                f"another producer took over the transactional.id ({len(self._fenced)} x): "
+                f"{self._if_fenced}"
+            )
+        if too_many(self._replaced):  # who is fenced in the middle of a flush may not hear of it
+            raise DeliveryError(
+                f"{len(self._replaced)} producers were replaced within {WITHIN_S:.0f} s, the last "
+                f"one as {self._why}: if another one took over, {self._if_fenced}"
+            )
         self._producer = self._make()
         self._init()
 

@@ -91,10 +91,12 @@ class ListSink:
     log: list[object]
     fails: bool = False
     refuses: bool = False
+    handovers: list[int] = field(default_factory=list)  # how many there were in each outcome
 
     def write(self, outcome: Outcome) -> None:
         if self.refuses:
             raise DeliveryError("not taken")
+        self.handovers.append(len(outcome.handovers))
         self.log.append(("write", len(outcome.alerts), len(outcome.dead_letters)))
 
     def flush(self) -> None:

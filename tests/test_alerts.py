@@ -24,3 +24,13 @@ def test_an_id_from_outside_neither_breaks_the_table_nor_steers_the_terminal(
     assert shown.isprintable()
     assert len(shown) == len(identity)
     assert as_table([message]).row_count == 1
+
+
+@pytest.mark.parametrize("value", [None, b"{", b"[]", b'{"source": 5}', b"\xff"])
+def test_record_that_is_no_alert_is_named_and_the_others_are_shown(
+    scorer: Scorer, value: bytes | None
+) -> None:
+    (alert,) = scorer([record(0, event(V1=3.0))]).alerts
+    shown = cells(record(7, value))
+    assert shown[3:] == ("this record is no alert", "transactions/0/7")
+    assert as_table([record(7, value), record(8, alert.value)]).row_count == 2

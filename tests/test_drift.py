@@ -164,6 +164,18 @@ def test_rows_beyond_the_share_of_a_second_are_not_looked_at(watch: Watch) -> No
     assert watch.value("rows") == 2 * ROWS_A_SECOND
 
 
+def test_window_that_is_full_says_so_for_as_long_as_it_is(shipped: Model) -> None:
+    watch = Watch(shipped, window_s=240)
+    (rows,) = batches(1, 10, seed=10)
+    covered = []
+    for _ in range(120):
+        watch.clock.now += 5
+        watch.see(rows)
+        covered.append(watch.value("window_seconds"))
+    assert covered[10] == pytest.approx(50)
+    assert covered[60:] == [240] * 60
+
+
 def test_what_left_the_window_no_longer_counts(shipped: Model) -> None:
     watch = Watch(shipped, window_s=240)
     (rows,) = batches(1, 256, seed=7)

@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from stream_scorer.errors import BadInput
-from stream_scorer.model import Model
+from stream_scorer.model import Model, warm_up
 from tests.bundles import GOLDEN, NAMES, logit, metadata, probability, write_bundle
 
 
@@ -129,6 +133,7 @@ def test_a_changed_list_of_names_is_told_by_the_golden_rows(tmp_path: Path) -> N
         {"baseline": '["a"]'},
         {"golden": "null"},
         {"golden": "{}"},
+        {"golden": "[" * 200_000},
         {"histograms": "[1]"},
         {"histograms": '{"V1": {"edges": [1, 0], "counts": [1]}}'},
         {"histograms": '{"V1": {"edges": [0, 1], "counts": []}}'},
@@ -138,5 +143,37 @@ def test_a_changed_list_of_names_is_told_by_the_golden_rows(tmp_path: Path) -> N
 )
 def test_metadata_of_another_shape_is_one_line(tmp_path: Path, entries: dict[str, str]) -> None:
     path = write_bundle(tmp_path / "m.onnx", metadata(**entries))
-    with pytest.raises(BadInput, match="metadata of another shape"):
+    with pytest.raises(BadInput, match="metadata"):
         Model.load(path)
+
+
+def test_batch_of_one_size_only_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(write_bundle(tmp_path / "m.onnx"))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 4
+    (tmp_path / "fixed.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BadInput, match="takes 4 rows at a time: want any number"):
+        Model.load(tmp_path / "fixed.onnx")
+
+
+def test_batch_that_a_model_cannot_score_is_named(tiny: Model) -> None:
+    class Narrow:
+        def run(self, _: object, feed: dict[str, NDArray[np.float64]]) -> list[NDArray[np.float32]]:
+            if len(feed["features"]) > 3:
+                raise RuntimeError("no memory\nat all")
+            return [np.zeros(len(feed["features"]), dtype=np.float32)] * 2
+
+    with pytest.raises(BadInput, match=r"cannot score 512 rows at once: no memory$"):
+        warm_up(replace(tiny, session=Narrow()), 512)
+
+
+def test_name_that_would_forge_a_line_of_the_log_is_refused(tmp_path: Path) -> None:
+    path = write_bundle(tmp_path / "m.onnx", metadata(version="1\n2026 INFO all is well"))
+    with pytest.raises(BadInput, match="control characters"):
+        Model.load(path)
+
+
+def test_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="no regular file"):
+        Model.load(tmp_path / "pipe")

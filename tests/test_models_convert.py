@@ -337,6 +337,25 @@ def external() -> onnx.ModelProto:
     return made
 
 
+def one_row() -> onnx.ModelProto:
+    made = classifier()
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    return made
+
+
+def test_a_net_that_alerts_on_none_of_the_made_up_rows_is_converted_all_the_same(
+    tmp_path: Path,
+) -> None:
+    net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
+    net.layers[0].set_weights([np.full((3, 1), 1e-3), np.array([-9.0])])
+    net.save(tmp_path / "shy.keras")
+    output = tmp_path / "shy.onnx"
+    names = ("--features", "a,b,c")
+    done = invoke(tmp_path / "shy.keras", "--no-scaling", *names, "-o", output)
+    assert done.exit_code == 0, done.output
+    assert Model.load(output).score(np.zeros((1, 3)))[0] == pytest.approx([-9.0], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -346,6 +365,7 @@ def external() -> onnx.ModelProto:
             "the weights w hold a value that is not finite",
         ),
         (external, "the weights w are in another file"),
+        (one_row, r"the input x is float \(1, 3\): want any number of rows"),
         (lambda: classifier(opset=9), "is of opset 9: want 13 to 23"),
     ],
 )

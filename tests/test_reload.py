@@ -157,6 +157,8 @@ def test_request_taken_back_returns_to_the_file_of_the_settings(bench: Bench) ->
     ("value", "reason"),
     [
         (b"not JSON", "the control record is not"),
+        (b'{"file":"\xed\xa0\xbd","sha256":"0"}', "the control record is not"),
+        (b"[" * 200_000, "the control record is not"),
         (b'{"file": "x.onnx"}', "sha256"),
         (b'{"file": 5, "sha256": "00"}', "Expected `str`"),
         (b'{"file": "x.onnx", "sha256": "00", "more": 1}', "more"),
@@ -169,6 +171,23 @@ def test_request_of_another_shape_is_refused(bench: Bench, value: bytes, reason:
     bench.look()
     (text,) = bench.refused
     assert reason in text
+
+
+def test_file_does_not_count_while_there_is_a_request(bench: Bench) -> None:
+    other = write(bench.path.with_name("other.onnx"), "5")
+    bench.ask_for("other.onnx", Model.load(other).sha256)
+    bench.look()
+    write(bench.path, "6")
+    bench.look(5)
+    assert bench.offered == ["5"]
+    (text,) = bench.refused
+    assert "model switch --back" in text
+    bench.reloader.ask()
+    bench.look()
+    assert bench.offered == ["5", "5"], "a SIGHUP reads what is requested again"
+    bench.requests.waiting.append(None)
+    bench.look()
+    assert bench.offered == ["5", "5", "6"]
 
 
 @pytest.mark.parametrize("name", ["../x.onnx", "/etc/passwd", "a/b", "", ".", "..", "a\\b\0"])

@@ -165,6 +165,16 @@ def test_undone_commit_goes_back_and_forgets_what_was_done(tiny: Model) -> None:
     assert bench.value("scorer_transactions_undone_total") == 1
 
 
+def test_what_is_undone_says_again_who_scores_and_its_dead_letters_count_once(tiny: Model) -> None:
+    bad = batch(1, 2, 3, value=b"{")
+    bench = Bench(tiny, ("assigned", [P0]), batch(0), [], bad, [], bad)
+    bench.guarantee.answers = [Commit.DONE, Commit.UNDONE]
+    for _ in range(7):
+        bench.service.turn()
+    assert bench.sink.handovers == [1, 0, 1]
+    assert bench.log.count(("write", 0, 3)) == 2
+
+
 def test_write_that_fails_is_taken_back_if_the_guarantee_can(tiny: Model) -> None:
     bench = Bench(tiny, batch(0), batch(0))
     bench.guarantee.can_undo = bench.sink.refuses = True

@@ -12,6 +12,7 @@ from stream_scorer.guarantee import Commit
 from stream_scorer.transaction import (
     INIT_S,
     MOST_FENCED,
+    MOST_REPLACED,
     MOST_UNDONE,
     STEP_S,
     WITHIN_S,
@@ -212,10 +213,24 @@ def test_call_that_never_returns_takes_a_new_producer(step: str) -> None:
     assert bench.commit() is Commit.DONE
 
 
-def test_error_that_is_not_kafkas_is_not_swallowed() -> None:
-    bench = Bench(commit_transaction=[SystemError("a bug")])
-    with pytest.raises(SystemError, match="a bug"):
-        bench.commit()
+def test_exception_that_the_client_lost_on_the_way_leaves_the_outcome_unknown() -> None:
+    lost = SystemError("returned NULL without setting an exception")
+    bench = Bench(commit_transaction=[lost])
+    assert bench.commit() is Commit.UNDONE
+    assert bench.log[-1] == "init_transactions 2"
+
+
+def test_producers_that_are_replaced_again_and_again_end_the_process() -> None:
+    bench = Bench()
+    for _ in range(MOST_REPLACED):
+        bench.guarantee.begin()
+        assert bench.guarantee.undo(failed=True)
+        assert bench.commit() is Commit.DONE
+    bench.guarantee.begin()
+    with pytest.raises(
+        DeliveryError, match=r"6 producers were replaced.*SCORER_REPLICA of its own"
+    ):
+        bench.guarantee.undo(failed=True)
 
 
 def test_abort_that_may_be_repeated_is_repeated() -> None:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from producer.generate import generate
+from stream_scorer.topics import TopicReader
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_stream import events, ids
 
@@ -42,7 +43,8 @@ def test_two_scorers_of_one_name_repeat_nothing(stream: Stream, rows: NDArray[np
         before = stream.committed()
         scorers = (first, second)
         # Each fences the other until one gives up; the other goes on.
-        wait_for("one to give up", lambda: any(each.process.poll() for each in scorers))
+        given_up = lambda: any(each.process.poll() for each in scorers)  # noqa: E731
+        wait_for("one to give up", given_up, timeout_s=180)
         wait_for("the other to go on", lambda: stream.committed() > before + ROWS)
     left = first if first.process.poll() is None else second
     gone = second if left is first else first
@@ -66,5 +68,8 @@ def test_dead_letters_and_scores_of_a_killed_scorer_are_there_once(
     again = stream.start(SCORER_REPLICA="one")
     stream.wait_committed(1000)
     assert again.stop() == 0
+    last = TopicReader(stream.settings, stream.settings.dead_letters_topic, last=1)
+    assert list(last.held()), "the end of a transaction hides no record"
+    last.close()
     assert ids(stream.scores()) == Counter(key for key, _ in good[::12])
     assert ids(stream.dead_letters()) == Counter(key for key, _ in bad)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from confluent_kafka import Producer
 from numpy.typing import NDArray
 
 from producer.figures import COLUMNS
@@ -181,11 +182,26 @@ def test_request_on_the_topic_reaches_every_replica_and_outlives_a_restart(
         for replica in replicas:
             assert replica.stop() == 0
         again = start(stream, **environ)
-        wait_for("the same after a restart", lambda: again.metric(SWAPPED) == 1)
+        assert f"with model fraud 2 ({two[:12]})" in again.text(), "from its first record on"
         switch(environ, "--back")
-        wait_for("the file of the settings", lambda: again.metric(SWAPPED) == 2)
+        wait_for("the file of the settings", lambda: again.metric(SWAPPED) == 1)
     assert again.stop() == 0
-    assert f"({two[:12]}) takes over" in again.text()
+
+
+def test_request_that_is_no_good_neither_stops_a_replica_nor_keeps_one_from_starting(
+    stream: Stream, tmp_path: Path
+) -> None:
+    path = tmp_path / "fraud.onnx"
+    put(path, "1")
+    environ = {"SCORER_MODEL": str(path), "SCORER_CONTROL_TOPIC": stream.settings.control_topic}
+    scorer = start(stream, **environ)
+    producer = Producer({"bootstrap.servers": stream.bootstrap})
+    producer.produce(stream.settings.control_topic, b'{"file":"\xed\xa0\xbd"}', b"model")
+    assert producer.flush(30) == 0
+    wait_for("a refusal", lambda: scorer.metric(REFUSED) == 1)
+    again = start(stream, **environ)
+    assert "request is refused, SCORER_MODEL scores" in again.text()
+    assert scorer.stop() == again.stop() == 0
 
 
 def switch(environ: dict[str, str], *arguments: str) -> None:
