@@ -106,3 +106,19 @@ def test_neither_file_names_a_directory_of_the_machine_that_made_it() -> None:
     for content in (MODEL.read_bytes(), CARD.read_bytes()):
         folders = ("home", "root", "tmp", "Users")
         assert not any(f"/{name}/".encode() in content for name in folders)
+
+
+@pytest.mark.parametrize(
+    ("recall", "precision", "says"),
+    [
+        (0.7, 0.9, "42 of 60 frauds found: reached on this test."),
+        (0.683, 1.0, "falls short of it with recall 0.683."),
+        (0.5, 0.8, "with recall 0.500 and precision 0.800."),
+        (0.0, None, "with recall 0.000 and no precision."),
+    ],
+)
+def test_its_card_says_where_it_falls_short(
+    recall: float, precision: float | None, says: str
+) -> None:
+    evaluation = {"frauds": 60, "recall": {"value": recall}, "precision": {"value": precision}}
+    assert says in model_card.against_the_aim(evaluation)
