@@ -1,7 +1,6 @@
 """The end of a topic: which rows a dead run put there without hearing Kafka's confirmation."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Protocol
 
 from confluent_kafka import (
@@ -28,14 +27,11 @@ class Held(Protocol):
     def partition(self) -> int | None: ...
 
 
-class Reader(Protocol):
+class Reader(clients.Bounded, Protocol):
     """What we need of a `confluent_kafka.Consumer`."""
 
     def assign(self, places: list[TopicPartition], /) -> None: ...
     def consume(self, count: int, timeout_s: float, /) -> Sequence[Held]: ...
-    def get_watermark_offsets(
-        self, place: TopicPartition, timeout_s: float, /
-    ) -> tuple[int, int]: ...
     def unassign(self) -> None: ...
 
 
@@ -43,10 +39,8 @@ def ends(consumer: Reader, topic: str, *, partitions: int) -> dict[int, int]:
     """Return the next offset of each partition."""
     try:
         return {
-            place.partition: clients.settled(
-                partial(consumer.get_watermark_offsets, place, SILENCE_S), timeout_s=SILENCE_S
-            )[1]
-            for place in (TopicPartition(topic, number) for number in range(partitions))
+            number: clients.bounds(consumer, TopicPartition(topic, number), SILENCE_S)[1]
+            for number in range(partitions)
         }
     except KafkaException as exc:
         raise KafkaTrouble(f"cannot read the end of {topic!r}: {exc.args[0].str()}") from exc

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from stream_scorer.config import Settings
 from stream_scorer.flags import settings_options
+from stream_scorer.records import place_text
 from stream_scorer.topics import TopicReader
 
 
@@ -60,7 +61,6 @@ def as_table(messages: Sequence[Message]) -> Table:
 def cells(message: Message) -> tuple[str, str, str, str, str]:
     """Return what a person looks at first in an alert."""
     when = f"{datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC):%Y-%m-%d %H:%M:%S}"
-    place = f"{message.topic()}/{message.partition()}/{message.offset()}"
     try:
         alert = json.loads(message.value() or b"")
         source = alert["source"]
@@ -72,7 +72,7 @@ def cells(message: Message) -> tuple[str, str, str, str, str]:
             f"{source['topic']}/{source['partition']}/{source['offset']}",
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return (when, "", "", "this record is no alert", place)
+        return (when, "", "", "this record is no alert", place_text(message))
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_scorer import values
 from stream_scorer.errors import BadInput
 from stream_scorer.model import Model
-from stream_scorer.records import Comparison, Matrix, Output, Record, Vector
+from stream_scorer.records import Comparison, Matrix, Output, Record, Vector, place_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +79,4 @@ class Challenger:
 
     def _sampled(self, record: Record) -> bool:
         """Tell whether a record is in the sample: by its place, so that a repeat decides alike."""
-        place = f"{record.topic()}/{record.partition()}/{record.offset()}"
-        return zlib.crc32(place.encode()) < self.sample * 2**32
+        return zlib.crc32(place_text(record).encode()) < self.sample * 2**32

@@ -7,9 +7,9 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from stream_scorer import __version__
@@ -214,6 +214,21 @@ def settled(ask: Callable[[], T], *, timeout_s: float) -> T:
             if exc.args[0].code() not in NOT_YET or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
+
+
+class Bounded(Protocol):
+    """What `bounds` needs of a `confluent_kafka.Consumer`."""
+
+    def get_watermark_offsets(
+        self, place: TopicPartition, timeout_s: float, /
+    ) -> tuple[int, int]: ...
+
+
+def bounds(consumer: Bounded, partition: TopicPartition, timeout_s: float) -> tuple[int, int]:
+    """Return the first offset of a partition and the one behind its last record."""
+    return settled(
+        lambda: consumer.get_watermark_offsets(partition, timeout_s), timeout_s=timeout_s
+    )
 
 
 def error_of(exc: KafkaException | SystemError) -> KafkaError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from stream_scorer import values
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
-from stream_scorer.records import Outcome, Output, Partition, Record
+from stream_scorer.records import Outcome, Output, Partition, Record, place_of
 from stream_scorer.scorer import Scorer, Timed, untimed
 
 logger = logging.getLogger(__name__)
@@ -142,8 +142,8 @@ def try_out(candidate: Candidate, records: Sequence[Record], champion: Outcome) 
 
     It must score whatever the champion scores. What it alerts on is counted, not judged.
     """
-    rejected = {place(letter.record) for letter in champion.dead_letters}
-    scored = [record for record in records if place(record) not in rejected]
+    rejected = {place_of(letter.record) for letter in champion.dead_letters}
+    scored = [record for record in records if place_of(record) not in rejected]
     if not scored:  # and headers that cannot be read must not be asked for again
         return ""
     try:
@@ -153,18 +153,13 @@ def try_out(candidate: Candidate, records: Sequence[Record], champion: Outcome) 
     if outcome.dead_letters:
         reject = outcome.dead_letters[0].reject
         return f"rejects what the old one scores: {reject.code}, {reject.reason}"
-    ours = {place(alert.record) for alert in champion.alerts}
-    theirs = {place(alert.record) for alert in outcome.alerts}
+    ours = {place_of(alert.record) for alert in champion.alerts}
+    theirs = {place_of(alert.record) for alert in outcome.alerts}
     candidate.rows += len(outcome.probability)
     candidate.champion_alerts += len(ours)
     candidate.alerts += len(theirs)
     candidate.both += len(ours & theirs)
     return ""
-
-
-def place(record: Record) -> tuple[str | None, int | None, int | None]:
-    """Return where a record stands."""
-    return record.topic(), record.partition(), record.offset()
 
 
 def describe(model: Model) -> str:

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import groupby
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -10,10 +9,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from stream_scorer import clients
 from stream_scorer.config import Settings
 from stream_scorer.errors import KafkaTrouble
-from stream_scorer.records import Record
+from stream_scorer.records import Place, Record
 from stream_scorer.topics import READ_TIMEOUT_S
 
-Place = tuple[str, int, int]  # topic, partition, offset
 # Gives each place once, with its record or with why there is none.
 Fetch = Callable[[Collection[Place]], Iterator[tuple[Place, Record | str]]]
 
@@ -101,14 +99,10 @@ class PlaceReader:
 
     def _bounds(self, topic: str, number: int) -> tuple[int, int]:
         """Return the first offset of a partition and the one behind its last record."""
-        ask = partial(
-            self._reader.get_watermark_offsets, TopicPartition(topic, number), READ_TIMEOUT_S
-        )
         try:
-            first, end = clients.settled(ask, timeout_s=READ_TIMEOUT_S)
+            return clients.bounds(self._reader, TopicPartition(topic, number), READ_TIMEOUT_S)
         except KafkaException as exc:
             raise KafkaTrouble(f"topic {topic!r} cannot be read: {exc.args[0].str()}") from exc
-        return first, end
 
     def _records_from(self, topic: str, number: int, offset: int) -> Iterator[Message]:
         """Yield a partition's records from an offset on, until its end."""

@@ -12,6 +12,7 @@ DLQ_HEADROOM_BYTES = 4096
 
 Headers = list[tuple[str, bytes | None]]
 Partition = tuple[str, int]  # topic, partition number
+Place = tuple[str, int, int]  # topic, partition number, offset
 # Told "assigned", "revoked" or "lost", and of which partitions.
 Rebalanced = Callable[[str, Collection[Partition]], None]
 NextOffsets = Mapping[Partition, int]  # the first offset that is not yet done
@@ -29,6 +30,16 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     def headers(self) -> Any: ...  # noqa: ANN401 - Headers or None; the client's type says more
     def timestamp(self) -> tuple[int, int]: ...
+
+
+def place_of(record: Record) -> Place:
+    """Return where a record stands."""
+    return record.topic() or "", record.partition() or 0, record.offset() or 0
+
+
+def place_text(record: Record) -> str:
+    """Return where a record stands as `dlq.id` and a transaction without an id have it."""
+    return f"{record.topic()}/{record.partition()}/{record.offset()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from types import FrameType
@@ -100,15 +101,14 @@ def assemble(
     cluster_id = check_cluster(settings)
     control = ControlTopic(settings) if settings.control_topic else None
     request = control.newest()[1] if control else None
-    model = requested(settings, request, instead_of=model)
-    metrics = Metrics(registry, model, drift_window_s=settings.drift_window_s)
     second = None
     if settings.challenger:
         second = Model.load(settings.challenger, setting="SCORER_CHALLENGER")
+        warm_up(second, settings.max_batch_rows)
     build = partial(build_scorer, settings, cluster_id=cluster_id, second=second)
-    live = LiveScorer(
-        build(model), metrics, group=settings.group_id, shadow_rows=settings.shadow_rows
-    )
+    scorer = build_requested(settings, request, build) or build(model)
+    metrics = Metrics(registry, scorer.model, drift_window_s=settings.drift_window_s)
+    live = LiveScorer(scorer, metrics, group=settings.group_id, shadow_rows=settings.shadow_rows)
     consumer = clients.consumer(settings, {"auto.offset.reset": "error"})  # the source decides
     clients.reach(consumer, settings.transactions_topic, "consumer")
     first = clients.consumer_config(settings)["auto.offset.reset"]
@@ -141,24 +141,24 @@ def assemble(
         control=control,
         request=request,
     )
-    return service, reloader, model
+    return service, reloader, scorer.model
 
 
-def requested(settings: Settings, request: bytes | None, *, instead_of: Model) -> Model:
-    """Return the model that the control topic asks for; the other if that is not to be had.
+def build_requested(
+    settings: Settings, request: bytes | None, build: Callable[[Model], Scorer]
+) -> Scorer | None:
+    """Return the scorer of the model that the control topic asks for; None if it is not to be had.
 
     A bad request must not keep all replicas from starting.
     """
     if request is None:
-        return instead_of
+        return None
     try:
         path, sha256 = find(request, path=settings.model, pin=settings.model_sha256)
-        model = Model.load(path, sha256=sha256)
-        warm_up(model, settings.max_batch_rows)
+        return build(Model.load(path, sha256=sha256))
     except BadInput as exc:
         logger.warning("The control topic's request is refused, SCORER_MODEL scores: %s", exc)
-        return instead_of
-    return model
+        return None
 
 
 def build_scorer(
@@ -169,7 +169,6 @@ def build_scorer(
     if second:
         sample = settings.disagreements_sample if settings.disagreements_topic else 0
         challenger = Challenger.beside(model, second, sample=sample)
-        warm_up(second, settings.max_batch_rows)
     warm_up(model, settings.max_batch_rows)
     return Scorer(
         model=model,

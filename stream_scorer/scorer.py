@@ -20,6 +20,7 @@ from stream_scorer.records import (
     Output,
     Record,
     Reject,
+    place_text,
 )
 from stream_scorer.screening import find_nonfinite, read_headers
 
@@ -147,7 +148,7 @@ class Scorer:
         if key and len(key) <= LONGEST_ID:
             with contextlib.suppress(UnicodeDecodeError):  # binary: not fit to be read as an id
                 return key.decode()
-        return f"{record.topic()}/{record.partition()}/{record.offset()}"
+        return place_text(record)
 
 
 def keep(matrix: Matrix, kept: list[int], rejects: dict[int, Reject]) -> tuple[Matrix, list[int]]:

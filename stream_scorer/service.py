@@ -190,9 +190,7 @@ class Service:
         if kind == "revoked":
             self.commit()
         else:
-            self._undo(
-                failed=False
-            )  # others read these partitions by now: what we wrote must not count
+            self._undo(failed=False)  # or what we wrote counts beside the next owner's
         for partition in partitions:  # what was not committed, the next owner repeats
             self._done.pop(partition, None)
         self._owned.difference_update(partitions)

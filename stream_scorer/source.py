@@ -173,12 +173,12 @@ class KafkaSource:
         """
         try:
             (held,) = self._consumer.committed([partition], ANCHOR_S)
-            low, high = self._consumer.get_watermark_offsets(partition, ANCHOR_S)
+            low, high = clients.bounds(self._consumer, partition, ANCHOR_S)
         except KafkaException as exc:
             raise KafkaTrouble(f"cannot tell where to begin: {exc.args[0].str()}") from exc
         place = f"{partition.topic}[{partition.partition}]"
         if held.offset < 0 and self._first != "error":  # a rebalance kept it from being anchored
-            held.offset = high if self._first == "latest" else low
+            held.offset = self._beginning((low, high))
             self._consumer.seek(held)
             return
         if held.offset < 0:
@@ -208,11 +208,7 @@ class KafkaSource:
             )
             new = [each for each in places if each.offset < 0]
             for each in new:
-                low, high = clients.settled(
-                    partial(self._consumer.get_watermark_offsets, each, ANCHOR_S),
-                    timeout_s=ANCHOR_S,
-                )
-                each.offset = high if self._first == "latest" else low
+                each.offset = self._beginning(clients.bounds(self._consumer, each, ANCHOR_S))
             if new:
                 self.commit({(each.topic, each.partition): each.offset for each in new})
         except KafkaException as exc:
@@ -220,6 +216,11 @@ class KafkaSource:
             if error.code() not in TRY_AGAIN:
                 raise KafkaTrouble(f"cannot tell where to begin: {error.str()}") from exc
             logger.warning("Kafka: %s", error.str())
+
+    def _beginning(self, bounds: tuple[int, int]) -> int:
+        """Return where a group begins in a partition that reaches from low to high."""
+        low, high = bounds
+        return high if self._first == "latest" else low
 
     def _go_back(self) -> None:
         """Seek every partition that has been read from to the offset that the broker holds."""

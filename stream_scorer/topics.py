@@ -1,7 +1,6 @@
 """Reads a topic outside any group: what it holds now, and what comes after."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -43,10 +42,7 @@ class TopicReader:
         try:
             for number in range(partitions):
                 each = TopicPartition(topic, number)
-                low, high = clients.settled(
-                    partial(self._reader.get_watermark_offsets, each, READ_TIMEOUT_S),
-                    timeout_s=READ_TIMEOUT_S,
-                )
+                low, high = clients.bounds(self._reader, each, READ_TIMEOUT_S)
                 self.bounds[number] = (low, high)
                 each.offset = max(low, starts.get(number, low) if last is None else high - 2 * last)
                 places.append(each)

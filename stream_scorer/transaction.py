@@ -129,7 +129,7 @@ class ExactlyOnce:
             lambda: self._producer.send_offsets_to_transaction(places, member, STEP_S)
         )
         if sent is not Step.DONE:
-            return self._undo(Step.ABORT if sent is Step.ABORT else Step.UNKNOWN)
+            return self._undo(sent)
         ended = self._step(lambda: self._producer.commit_transaction(STEP_S))
         if ended is not Step.DONE:
             return self._undo(ended)
@@ -188,7 +188,6 @@ class ExactlyOnce:
         """Let the broker end what an earlier producer of this name left open."""
         if self._step(lambda: self._producer.init_transactions(STEP_S), INIT_S) is not Step.DONE:
             raise DeliveryError(f"the transactional producer cannot begin: {self._why}")
-        self._state = State.READY
 
     def _step(self, call: Callable[[], object], budget_s: float = STEP_S) -> Step:
         """Make a call, again while that may help, with the same arguments; tell what came of it."""

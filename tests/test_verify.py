@@ -18,8 +18,7 @@ from stream_scorer.cli import cli
 from stream_scorer.codecs import CODECS
 from stream_scorer.errors import BadInput
 from stream_scorer.model import Model
-from stream_scorer.places import Place
-from stream_scorer.records import Record
+from stream_scorer.records import Place, Record
 from stream_scorer.verify.choosing import latest, sample, with_id
 from stream_scorer.verify.command import exit_code, report
 from stream_scorer.verify.comparing import WRITING, compare

@@ -17,8 +17,7 @@ from pyarrow import parquet
 
 from stream_scorer.cli import cli
 from stream_scorer.errors import BadInput
-from stream_scorer.places import Place
-from stream_scorer.records import Record
+from stream_scorer.records import Place, Record
 from stream_scorer.what_if.figures import Costs, best, figures_at
 from stream_scorer.what_if.from_topics import LabelReader, ScoreReader, choose
 from stream_scorer.what_if.showing import Answer, as_table, sentences

@@ -9,6 +9,7 @@ from confluent_kafka import Message
 from stream_scorer.dead_letters import letters
 from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.dead_letters.letters import Letter
+from stream_scorer.records import place_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,7 @@ def chosen(messages: Iterable[Message], choice: Choice, tallies: Tallies) -> Ite
         _, letter = letters.read(message)
         if isinstance(letter, str):
             tallies.unfit += 1
-            place = f"{message.topic()}/{message.partition()}/{message.offset()}"
-            tallies.an_unfit = tallies.an_unfit or f"{place} {letter}"
+            tallies.an_unfit = tallies.an_unfit or f"{place_text(message)} {letter}"
         elif choice.takes(letter):
             tallies.by_code[letter.code, f"{letter.topic}/{letter.partition}"] += 1
             value = message.value()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stream_scorer.records import DeadLetter, Headers, Record
+from stream_scorer.records import DeadLetter, Headers, Record, place_text
 from stream_scorer.screening import read_headers
 
 DLQ_VERSION = "1"
@@ -55,10 +55,9 @@ def headers(letter: DeadLetter, *, group: str, app: str, sha256: str, now_ms: in
     """
     record, reject = letter.record, letter.reject
     value = record.value()
-    position = f"{record.topic()}/{record.partition()}/{record.offset()}"
     ours: Mapping[str, str] = {
         "version": DLQ_VERSION,
-        "id": position,
+        "id": place_text(record),
         "source.topic": str(record.topic()),
         "source.partition": str(record.partition()),
         "source.offset": str(record.offset()),

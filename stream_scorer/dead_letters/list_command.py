@@ -7,13 +7,13 @@ from contextlib import closing
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters.choosing import Choice, choice_options
 from stream_scorer.dead_letters.counting import Entry, Tallies, chosen
 from stream_scorer.dead_letters.showing import as_object, count_table, entry_table, summary
 from stream_scorer.flags import settings_options
+from stream_scorer.progress import counting
 from stream_scorer.topics import TopicReader
 
 MOST_LISTED = 10_000  # they are held in memory
@@ -61,14 +61,8 @@ def list_letters(
 
 def watched(found: Iterable[Entry | None], bounds: dict[int, tuple[int, int]]) -> Iterator[Entry]:
     """Pass the entries on and show on a terminal how far reading is."""
-    console = Console(stderr=True)
     total = sum(end - first for first, end in bounds.values())
-    with Progress(
-        *("{task.description}", "{task.completed:,.0f} of {task.total:,.0f}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as progress:
+    with counting("{task.completed:,.0f} of {task.total:,.0f}") as progress:
         task = progress.add_task("reading dead letters", total=total)
         for entry in found:
             progress.advance(task)

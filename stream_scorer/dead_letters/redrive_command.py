@@ -9,8 +9,6 @@ import click
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import ConfigResource, ResourceType
 from msgspec.structs import replace
-from rich.console import Console
-from rich.progress import Progress
 
 from stream_scorer import clients
 from stream_scorer.alerts import printable
@@ -21,6 +19,7 @@ from stream_scorer.dead_letters.redriving import Redriver, Route
 from stream_scorer.dead_letters.walk import MOVED, Batch, Fate, Task
 from stream_scorer.errors import BadInput
 from stream_scorer.flags import settings_options
+from stream_scorer.progress import counting
 from stream_scorer.topics import TopicReader
 from stream_scorer.transaction import ExactlyOnce
 
@@ -82,7 +81,7 @@ def redrive(  # noqa: PLR0913 - click passes one argument an option
                 most_fenced=0,
                 if_fenced="another redrive has begun and goes on from here",
             )
-        progress = stack.enter_context(progress_bar())
+        progress = stack.enter_context(counting("{task.completed:,.0f} dead letters read"))
         task = progress.add_task("redriving", total=None)
 
         def tell(batch: Batch) -> None:
@@ -141,17 +140,6 @@ def marks_kept_ms(settings: Settings) -> int:
     except (KafkaException, KeyError):  # no right to ask, or a broker that does not say
         pass
     return minutes * 60_000
-
-
-def progress_bar() -> Progress:
-    """Return what shows on a terminal how many were read."""
-    console = Console(stderr=True)
-    return Progress(
-        *("{task.description}", "{task.completed:,.0f} dead letters read"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
 
 
 def summary(counts: Counter[Fate], *, dry_run: bool) -> str:

@@ -9,7 +9,6 @@ from typing import get_args
 import click
 from confluent_kafka import Message
 from rich.console import Console
-from rich.progress import Progress
 
 from stream_scorer.alerts import printable
 from stream_scorer.codecs import CODECS
@@ -17,6 +16,7 @@ from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput
 from stream_scorer.flags import settings_options
 from stream_scorer.places import PlaceReader
+from stream_scorer.progress import counting
 from stream_scorer.topics import TopicReader
 from stream_scorer.verify.choosing import latest, sample, with_id
 from stream_scorer.verify.rescoring import Kind, Verdict, Verifier
@@ -107,13 +107,7 @@ def verify(  # noqa: PLR0913 - click passes one argument an option
 
 def watched(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
     """Pass the verdicts on and show on a terminal how many there are."""
-    console = Console(stderr=True)
-    with Progress(
-        *("{task.description}", "{task.completed:,.0f} alerts"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as progress:
+    with counting("{task.completed:,.0f} alerts") as progress:
         task = progress.add_task("verifying", total=None)
         for verdict in verdicts:
             progress.advance(task)

@@ -10,8 +10,8 @@ import msgspec
 
 from stream_scorer.codecs import Decoder
 from stream_scorer.model import Model
-from stream_scorer.places import Fetch, Place
-from stream_scorer.records import Record
+from stream_scorer.places import Fetch
+from stream_scorer.records import Place, Record, place_of
 from stream_scorer.scorer import Scorer
 from stream_scorer.values import ALERT_SCHEMA
 from stream_scorer.verify.comparing import Difference, compare
@@ -203,8 +203,3 @@ def read(value: bytes | None) -> Published | str:
     if alert.schema_version != ALERT_SCHEMA:
         return f"its schema_version is {alert.schema_version}; this version knows {ALERT_SCHEMA}"
     return alert
-
-
-def place_of(record: Record) -> Place:
-    """Return where a record stands."""
-    return (record.topic() or "", record.partition() or 0, record.offset() or 0)

@@ -1,7 +1,7 @@
 """Published scores and labels -> each model's scores, joined by transaction id."""
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -10,7 +10,8 @@ from confluent_kafka import Message
 from numpy.typing import NDArray
 
 from stream_scorer.errors import BadInput
-from stream_scorer.places import Fetch, Place
+from stream_scorer.places import Fetch
+from stream_scorer.records import Place, place_text
 from stream_scorer.what_if.figures import Floats
 from stream_scorer.what_if.sides import (
     FRAUD,
@@ -84,14 +85,8 @@ class ScoreReader:
 
     def read(self, messages: Iterable[Message]) -> None:
         """Take the scores in; what is none is left out."""
-        decode = msgspec.json.Decoder(ScoreValue).decode
-        for message in messages:
-            try:
-                score = decode(message.value() or b"")
-                self._ids.append(id_number(score.transaction_id))
-            except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-                self.bad.add(f"{place_text(message)}: {one_line(exc)}")
-                continue
+        for message, score in decoded(messages, ScoreValue, self.bad):
+            self._ids.append(id_number(score.transaction_id))
             source = score.source
             self._probability.append(score.probability)
             self._model.append(place_in(self.models, (score.model.version, score.model.sha256)))
@@ -181,14 +176,8 @@ class LabelReader:
 
     def read(self, messages: Iterable[Message]) -> None:
         """Take the labels in; what is none is left out."""
-        decode = msgspec.json.Decoder(LabelValue).decode
-        for message in messages:
-            try:
-                label = decode(message.value() or b"")
-                self._ids.append(id_number(label.transaction_id))
-            except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
-                self.bad.add(f"{place_text(message)}: {one_line(exc)}")
-                continue
+        for message, label in decoded(messages, LabelValue, self.bad):
+            self._ids.append(id_number(label.transaction_id))
             self._label.append(label.label)
             note_order(self._order, message)
 
@@ -249,9 +238,18 @@ def note_order(order: Sequence["array[int]"], message: Message) -> None:
         key.append(value)
 
 
-def place_text(message: Message) -> str:
-    """Return where a record stands."""
-    return f"{message.topic()}/{message.partition()}/{message.offset()}"
+def decoded(
+    messages: Iterable[Message], kind: type[T], bad: LeftOut
+) -> Iterator[tuple[Message, T]]:
+    """Yield each record with its value as JSON of this kind; note those that are none."""
+    decode = msgspec.json.Decoder(kind).decode
+    for message in messages:
+        try:
+            value = decode(message.value() or b"")
+        except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
+            bad.add(f"{place_text(message)}: {one_line(exc)}")
+        else:
+            yield message, value
 
 
 def one_line(exc: Exception) -> str:

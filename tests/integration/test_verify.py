@@ -11,7 +11,8 @@ from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from producer.generate import csv_lines
-from stream_scorer.places import Place, PlaceReader
+from stream_scorer.places import PlaceReader
+from stream_scorer.records import Place
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_commands import command
 
