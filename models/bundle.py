@@ -50,6 +50,8 @@ class Metadata:
     # Features that are read and change no score: nobody need watch them.
     weightless: Sequence[str]
     evaluation: Mapping[str, object]
+    # With other kinds of model on the same data; empty where none was given.
+    comparison: Mapping[str, object]
     trained_on: Mapping[str, object]
     tools: Mapping[str, str]
 
@@ -75,6 +77,7 @@ class Metadata:
             **({"score_histogram": _json(self.score_histogram)} if self.score_histogram else {}),
             "weightless": _json(list(self.weightless)),
             "evaluation": _json(self.evaluation),
+            **({"comparison": _json(self.comparison)} if self.comparison else {}),
             "trained_on": _json(self.trained_on),
             "tools": _json(self.tools),
         }

@@ -148,14 +148,14 @@ def conclude(figures: dict[str, Any], file: Path, *, output: Path, json_to: str 
         bundle.write(Path(json_to), text.encode())
         said.append(f"JSON   {json_to}")
     bundle.write(output, page.encode())
-    said.append(f"Next   {next_step(figures, file)}")
+    said.append(f"Next   {next_step(figures, file, json_to)}")
     if json_to == STDOUT:
         click.echo(text)
     # stdout is the JSON's where it was asked for.
     click.echo("\n".join(said), err=json_to == STDOUT)
 
 
-def next_step(figures: dict[str, Any], file: Path) -> str:
+def next_step(figures: dict[str, Any], file: Path, json_to: str | None) -> str:
     """Return the command that brings the chosen model on its way."""
     if figures["choice"]["name"] != RECIPE:
         return "fit the chosen net in Keras, then: stream-scorer model convert NET.keras --help"
@@ -165,6 +165,8 @@ def next_step(figures: dict[str, Any], file: Path) -> str:
         words += ["--genuine-weight", f"{weight:.15g}"]
     if until is not None:
         words += ["--complete-until", f"{until:.15g}"]
+    if json_to not in (None, STDOUT):
+        words += ["--comparison", json_to]
     return shlex.join(words)
 
 

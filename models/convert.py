@@ -109,6 +109,7 @@ def convert(source: Source, order: Order) -> bytes:
             score_histogram=scores,
             weightless=(),
             evaluation={},
+            comparison={},
             trained_on={"converted_from": source.file, "command": order.command},
             tools={
                 "python": platform.python_version(),

@@ -96,7 +96,7 @@ def verify(file: Path, *, sha256: str) -> None:
     """Check a bundle as a whole: sha256, contract, golden rows, ONNX checker, operators, weights.
 
     \b
-    Example: stream-scorer model verify my.onnx --sha256 bc7c...
+    Example: stream-scorer model verify my.onnx --sha256 5902...
 
     Exits 0 only if all of it holds. Needs the extra `train`, for the checker; `stream-scorer check`
     does the rest without it.

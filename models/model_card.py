@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 
+from models import compared
 from models.card_figures import Figures, figure, figures, reliability, time_effect, weights
 
 # At the threshold, on rows later than any that was learnt from.
@@ -28,6 +29,7 @@ def render(texts: Mapping[str, str], *, sha256: str, size: int) -> str:
         figures(evaluation),
         reliability(evaluation),
         time_effect(evaluation, trained_on),
+        *([compared.section(json.loads(texts["comparison"]))] if "comparison" in texts else []),
         _inputs(json.loads(texts["feature_names"]), trained_on, evaluation),
         _data(texts["training_data_sha256"], trained_on, evaluation),
         _recipe(trained_on),

@@ -44,6 +44,11 @@ from stream_scorer.finite import FiniteRange
     help="How many genuine transactions one genuine row stands for; 1 for a complete file.",
 )
 @COMPLETE_UNTIL
+@click.option(
+    "--comparison",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What model compare --json wrote about DATA: its figures go into the bundle and the card.",
+)
 @SOURCE
 def train(  # noqa: PLR0913 - click passes one argument an option
     file: Path,
@@ -55,6 +60,7 @@ def train(  # noqa: PLR0913 - click passes one argument an option
     test_from: float | None,
     genuine_weight: float,
     complete_until: float | None,
+    comparison: Path | None,
     source: str,
 ) -> None:
     """Train on DATA, export one ONNX file, and write its model card.
@@ -68,13 +74,14 @@ def train(  # noqa: PLR0913 - click passes one argument an option
     if complete_until is not None and genuine_weight == 1:
         raise BadInput("--complete-until is given without --genuine-weight; want both or neither")
     card = card or output.with_suffix(".md")
-    check_paths(file, output, card)
+    check_paths(file, output, card, *([comparison] if comparison else []))
     with train_extra():
-        from models import bundle, model_card, reading, training
+        from models import bundle, compared, model_card, reading, training
         from models.transactions import Sampling
     with shown() as tell:
         tell(f"reading {file.name}", 0.0)
         sampling = Sampling(genuine_weight, complete_until)
+        training_file = reading.read(file, sampling=sampling)
         order = training.Order(
             name=name,
             version=model_version,
@@ -82,8 +89,10 @@ def train(  # noqa: PLR0913 - click passes one argument an option
             command=command_line(click.get_current_context()),
             sampling=sampling,
             test_from=test_from,
+            comparison=(
+                compared.read(comparison, sha256=training_file.sha256) if comparison else {}
+            ),
         )
-        training_file = reading.read(file, sampling=sampling)
         content = training.train(training_file, order, tell)
     bundle.write(output, content)
     texts, sha256 = bundle.metadata_texts(content), bundle.sha256(content)

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import tensorflow as tf
@@ -31,6 +31,8 @@ class Order:
     command: str
     sampling: Sampling
     test_from: float | None = None
+    # What `compared.read` took from a report about the same file.
+    comparison: Mapping[str, object] = field(default_factory=dict)
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -65,6 +67,7 @@ def train(file: TrainingFile, order: Order, progress: Tell) -> bytes:
             "time_effect": time_effect(content, test.features),
             "largest_difference_from_keras": difference,
         },
+        comparison=order.comparison,
         trained_on=_trained_on(file, order, rows, fitted),
         tools=tools(),
     )

@@ -294,11 +294,19 @@ def test_json_without_a_file_is_all_that_stdout_has(tmp_path: Path, run: Run) ->
 def test_the_next_step_keeps_the_weights() -> None:
     file = {"genuine_weight": 4.9, "complete_until": 19899.0}
     figures = {"choice": {"name": RECIPE}, "file": file}
-    assert next_step(figures, Path("my data.csv")) == (
+    assert next_step(figures, Path("my data.csv"), "-") == (
         "stream-scorer model train 'my data.csv' --genuine-weight 4.9 --complete-until 19899"
     )
     other = {"choice": {"name": "shallow net"}, "file": file}
-    assert "stream-scorer model convert" in next_step(other, Path("data.csv"))
+    assert "stream-scorer model convert" in next_step(other, Path("data.csv"), None)
+
+
+def test_the_next_step_carries_the_figures_that_were_written() -> None:
+    file = {"genuine_weight": 1.0, "complete_until": None}
+    figures = {"choice": {"name": RECIPE}, "file": file}
+    assert next_step(figures, Path("data.csv"), "my figures.json") == (
+        "stream-scorer model train data.csv --comparison 'my figures.json'"
+    )
 
 
 def test_the_data_are_never_written_over(tmp_path: Path) -> None:
