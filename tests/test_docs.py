@@ -59,4 +59,5 @@ def test_links_in_the_docs_lead_somewhere() -> None:
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/search.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-            assert target.startswith("http") or (ROOT / target).exists(), target
+            beside = (ROOT / name).parent / target
+            assert target.startswith("http") or beside.exists(), target
