@@ -166,7 +166,7 @@ def describe(metadata: ClusterMetadata, name: str, settings: Settings) -> str:
 
 
 def compare_sizes(admin: AdminClient, settings: Settings, there: list[str]) -> str:
-    """Check that the dead letters take the largest record that the transactions may hold."""
+    """Check that the topic of dead letters takes the largest that may be written to it."""
     pair = [settings.transactions_topic, settings.dead_letters_topic]
     if not set(pair) <= set(there):
         raise ScorerError("not known: a topic is missing")
@@ -174,10 +174,13 @@ def compare_sizes(admin: AdminClient, settings: Settings, there: list[str]) -> s
     answers = admin.describe_configs(asked, request_timeout=ANSWER_TIMEOUT_S)
     largest = {r.name: int(f.result()["max.message.bytes"].value) for r, f in answers.items()}
     into, out = largest[pair[0]], largest[pair[1]]
-    if out < into + DLQ_HEADROOM_BYTES:
+    whole = settings.oversize == "whole"
+    want = DLQ_HEADROOM_BYTES + (into if whole else settings.largest_record_bytes)
+    if out < want:
+        kept = f"{pair[0]} takes {into}" if whole else "so much of a record may be kept"
         raise ScorerError(
-            f"max.message.bytes of {pair[1]} is {out}: want {into + DLQ_HEADROOM_BYTES}, as "
-            f"{pair[0]} takes {into} and a dead letter carries headers beside the record"
+            f"max.message.bytes of {pair[1]} is {out}: want {want}, as {kept} and a dead letter "
+            "carries headers beside the record"
         )
     return f"{into} bytes in, {out} in dead letters"
 

@@ -86,6 +86,8 @@ OURS = {
     "request.required.acks": {"all", "-1"},
     "isolation.level": {"read_committed"},
 }
+# Bytes of key, value and headers. Kafka's default topic takes it as a dead letter, too.
+LARGEST_RECORD_BYTES = 1_000_000
 # Half of a transaction's time-out.
 LONGEST_TRANSACTION_MS = 5_000
 
@@ -149,6 +151,24 @@ class Settings(BaseModel):
     sinks: tuple[Literal["kafka", "log"], ...] = Field(
         ("kafka",), description="Where outcomes go; `log` prints each alert as a line as well."
     )
+    tombstones: Literal["dead-letter", "skip"] = Field(
+        "dead-letter", description="What is done with a record without a value."
+    )
+    duplicate_keys: Literal["last", "count", "reject"] = Field(
+        "last", description="A key that stands twice: the last counts, the same counted, or refuse."
+    )
+    limits: dict[str, tuple[float, float]] = Field(
+        {}, description="Dead-letter what is beyond, as Amount=0..25000,Time=0.. ; empty: nothing."
+    )
+    largest_record_bytes: int = Field(
+        LARGEST_RECORD_BYTES,
+        ge=1_000,
+        le=100_000_000,
+        description="A larger value is dead-lettered without being read.",
+    )
+    oversize: Literal["truncate", "whole"] = Field(
+        "truncate", description="How the dead letter of a larger record is kept."
+    )
     dead_letters_in_a_row: int = Field(
         1000, ge=0, description="Stop if more records in a row cannot be scored; 0: never."
     )
@@ -179,6 +199,21 @@ class Settings(BaseModel):
     def split(cls, value: object) -> object:
         """Read `kafka,log` from the environment or a flag; a TOML file has a list."""
         return value.split(",") if isinstance(value, str) else value
+
+    @field_validator("limits", mode="before")
+    @classmethod
+    def read_limits(cls, value: object) -> object:
+        """Read `Amount=0..25000,Time=0..` from the environment or a flag; TOML has a table."""
+        return parse_limits(value) if isinstance(value, str) else value
+
+    @field_validator("limits")
+    @classmethod
+    def check_limits(cls, limits: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        """Refuse limits that hold no value."""
+        for name, (low, high) in limits.items():
+            if not low <= high:  # written so that NaN fails
+                raise ValueError(f"{name} {low:g}..{high:g} holds no value: want the lower first")
+        return limits
 
     @model_validator(mode="after")
     def agree(self) -> Self:
@@ -265,6 +300,21 @@ class Settings(BaseModel):
             # A key that nobody knows may be a secret's, mistyped.
             shown[f"kafka.{key}"] = value if plain and not is_secret(key) else "***"
         return shown
+
+
+def parse_limits(text: str) -> dict[str, tuple[float, float]]:
+    """Return the limits that a text gives by feature; an open side is infinite."""
+    limits: dict[str, tuple[float, float]] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, equals, span = part.rpartition("=")
+        low, dots, high = span.partition("..")
+        try:
+            limits[name] = (float(low or "-inf"), float(high or "inf"))
+        except ValueError:
+            equals = ""
+        if not (name and equals and dots):
+            raise ValueError(f"{part!r} is not NAME=LOW..HIGH, as in Amount=0..25000,Time=0..")
+    return limits
 
 
 def is_secret(key: str) -> bool:
@@ -361,4 +411,6 @@ def explain(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return str(error["ctx"]["error"])
     name = PREFIX + "_".join(str(part) for part in error["loc"] if isinstance(part, str)).upper()
     want = error["msg"][:1].lower() + error["msg"][1:]
-    return f"{name} is {error['input']!r}: {want.removeprefix('input ')}"
+    return (
+        f"{name} is {error['input']!r}: {want.removeprefix('input ').removeprefix('value error, ')}"
+    )

@@ -13,11 +13,9 @@ from stream_scorer.errors import KafkaTrouble
 from stream_scorer.flags import settings_options
 from stream_scorer.kafka_jars import KAFKA_VERSION
 from stream_scorer.local_kafka import LocalKafka, local_kafka, log_tail
-from stream_scorer.records import DLQ_HEADROOM_BYTES
 
 # Of each topic made here: enough to try several consumers.
 PARTITIONS = 4
-LARGEST_RECORD_BYTES = 1_048_588  # a topic's default; a dead letter is its record and headers
 
 
 @click.command()
@@ -69,11 +67,7 @@ def create_topics(
     ]
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
     there = admin.list_topics(timeout=10).topics
-    wide = {"max.message.bytes": str(LARGEST_RECORD_BYTES + DLQ_HEADROOM_BYTES)}
-    own = {
-        settings.dead_letters_topic: wide,
-        settings.control_topic: {"cleanup.policy": "compact"},
-    }
+    own = {settings.control_topic: {"cleanup.policy": "compact"}}
     new = [
         NewTopic(name, partitions, config=own.get(name, {})) for name in names if name not in there
     ]

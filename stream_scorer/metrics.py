@@ -59,6 +59,12 @@ class Metrics:
         self.dead_letters = Counter(
             "scorer_dead_letters", "Records dead-lettered.", ["reason"], registry=registry
         )
+        # Tombstones, where SCORER_TOMBSTONES says so. Records = scored + dead letters + skipped.
+        self.skipped = Counter("scorer_skipped", "Tombstones skipped.", registry=registry)
+        # Above 0: a producer writes a field twice, and another reader may take the other value.
+        self.doubled = Counter(
+            "scorer_duplicate_keys", "Records in which a key stands twice.", registry=registry
+        )
         # Always at max_batch_rows: a backlog is being worked off.
         self.batch = Histogram(
             "scorer_batch_records", "Records in a batch.", buckets=BATCH_RECORDS, registry=registry
@@ -166,7 +172,8 @@ class Metrics:
         if outcome.dead_letters:
             for code, count in Tally(each.reject.code for each in outcome.dead_letters).items():
                 self.dead_letters.labels(code).inc(count)
-
+        self.skipped.inc(outcome.skipped)
+        self.doubled.inc(outcome.doubled)
         if outcome.comparison:
             self.disagreements.labels("champion").inc(outcome.comparison.champion_only)
             self.disagreements.labels("challenger").inc(outcome.comparison.challenger_only)

@@ -26,6 +26,7 @@ from stream_scorer.errors import BadInput
 from stream_scorer.events import Event, to_event
 from stream_scorer.flags import settings_options
 from stream_scorer.model import Model
+from stream_scorer.policy import Policy
 from stream_scorer.records import Headers
 from stream_scorer.scorer import Scorer
 from stream_scorer.tables import Malformed, Table, open_table
@@ -116,7 +117,13 @@ def score(*, file: str, output: str | None, as_json: bool, settings: Settings) -
     """
     model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
     decoder = CODECS["json"](model.feature_names)
-    scorer = Scorer(model=model, decoder=decoder, threshold=settings.threshold, cluster_id="")
+    scorer = Scorer(
+        model=model,
+        decoder=decoder,
+        threshold=settings.threshold,
+        cluster_id="",
+        policy=Policy.of(settings, model.feature_names),
+    )
     counts = Counts()
     console = Console(stderr=True)
     with ExitStack() as stack:

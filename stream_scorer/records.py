@@ -46,7 +46,8 @@ def place_text(record: Record) -> str:
 class Reject:
     """Why one record of a batch cannot be scored; `code` is stable, route on it."""
 
-    code: str  # DECODE, SCHEMA, TOMBSTONE, MISSING, TYPE, NONFINITE, RANGE, LIMIT, HEADERS
+    # DECODE, SCHEMA, TOMBSTONE, MISSING, TYPE, NONFINITE, RANGE, LIMIT, DUPLICATE, HEADERS
+    code: str
     reason: str  # one line, at most 256 bytes; never the payload
     stage: str = "decode"  # decode, feature or score
 
@@ -103,3 +104,5 @@ class Outcome:
     next_offsets: NextOffsets
     comparison: Comparison | None = None  # with a challenger only
     handovers: Sequence[Output] = ()  # where this model began to score a partition
+    skipped: int = 0  # tombstones, if they are to be skipped
+    doubled: int = 0  # records in which a key stands twice, if they are looked for

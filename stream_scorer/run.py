@@ -29,6 +29,7 @@ from stream_scorer.health import Health, Server
 from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model, warm_up
+from stream_scorer.policy import Policy
 from stream_scorer.reload import Reloader, signature
 from stream_scorer.scorer import Scorer
 from stream_scorer.service import Pace, Service
@@ -164,7 +165,7 @@ def build_requested(
 def build_scorer(
     settings: Settings, model: Model, *, cluster_id: str, second: Model | None
 ) -> Scorer:
-    """Make the scorer of a model; raise BadInput if the challenger does not fit beside it."""
+    """Make the scorer of a model; raise BadInput if the challenger or the limits do not fit it."""
     challenger = None
     if second:
         sample = settings.disagreements_sample if settings.disagreements_topic else 0
@@ -177,6 +178,7 @@ def build_scorer(
         cluster_id=cluster_id,
         every_score=bool(settings.scores_topic),
         challenger=challenger,
+        policy=Policy.of(settings, model.feature_names),
     )
 
 

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from stream_scorer import decision, reasons, values
 from stream_scorer.challenger import Challenger
 from stream_scorer.codecs import Decoder
 from stream_scorer.model import Model
+from stream_scorer.policy import Policy
 from stream_scorer.records import (
     Alert,
     DeadLetter,
@@ -22,9 +23,10 @@ from stream_scorer.records import (
     Reject,
     place_text,
 )
-from stream_scorer.screening import find_nonfinite, read_headers
+from stream_scorer.screening import find_nonfinite, find_outside, find_too_large, read_headers
 
 LONGEST_ID = 256  # characters
+DOUBLED = Reject("DUPLICATE", "a key stands twice")
 Timed = Callable[[str], AbstractContextManager[object]]
 
 
@@ -43,6 +45,7 @@ class Scorer:
     cluster_id: str  # of the source's cluster: makes alert ids unique across clusters
     every_score: bool = False  # also give a score for each record
     challenger: Challenger | None = None
+    policy: Policy = field(default_factory=Policy)
 
     def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
         """Score one batch; a bad record becomes a dead letter and changes nothing for the others.
@@ -51,11 +54,24 @@ class Scorer:
         around those stages.
         """
         with timed("decode"):
-            headers, rejects = read_headers(records)
-            matrix, kept, undecoded = self.decoder([*map(type(records[0]).value, records)])
-            rejects = {**undecoded, **rejects}
-            rejects |= find_nonfinite(matrix, kept, self.model.feature_names)
+            policy, names = self.policy, self.model.feature_names
+            headers, unreadable = read_headers(records)
+            values: list[bytes | None] = [*map(type(records[0]).value, records)]
+            large = find_too_large(values, policy.largest_record_bytes)
+            for i in large:
+                values[i] = None
+            matrix, kept, undecoded = self.decoder(values)
+            doubled = [] if policy.duplicate_keys == "last" else self.decoder.doubled(values, kept)
+            rejects = {
+                **undecoded,
+                **large,
+                **(dict.fromkeys(doubled, DOUBLED) if policy.duplicate_keys == "reject" else {}),
+                **find_outside(matrix, kept, names, policy.limits),
+                **unreadable,
+                **find_nonfinite(matrix, kept, names),
+            }
             matrix, kept = keep(matrix, kept, rejects)
+            skipped = skip_tombstones(rejects) if policy.skip_tombstones else 0
         with timed("score"):
             logit, probability = self.model.score(matrix)
             finite = np.isfinite(probability) & np.isfinite(logit)
@@ -99,6 +115,8 @@ class Scorer:
             probability=probability,
             next_offsets=next_offsets(records),
             comparison=comparison,
+            skipped=skipped,
+            doubled=len(doubled),
         )
 
     def _alert(
@@ -149,6 +167,14 @@ class Scorer:
             with contextlib.suppress(UnicodeDecodeError):  # binary: not fit to be read as an id
                 return key.decode()
         return place_text(record)
+
+
+def skip_tombstones(rejects: dict[int, Reject]) -> int:
+    """Take the tombstones out of the rejects; return how many they were."""
+    tombstones = [i for i, reject in rejects.items() if reject.code == "TOMBSTONE"]
+    for i in tombstones:
+        del rejects[i]
+    return len(tombstones)
 
 
 def keep(matrix: Matrix, kept: list[int], rejects: dict[int, Reject]) -> tuple[Matrix, list[int]]:

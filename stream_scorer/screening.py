@@ -1,6 +1,6 @@
 """What is wrong with a record beside its value: headers nobody can read, numbers that are none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,6 +30,33 @@ def read_headers(records: Sequence[Record]) -> tuple[dict[int, Headers], dict[in
             rejects[done] = Reject("HEADERS", "a header key is not UTF-8; headers are not copied")
             done += 1
     return headers, rejects
+
+
+def find_too_large(values: Sequence[bytes | None], largest: int) -> dict[int, Reject]:
+    """Return a reject for each value of more than `largest` bytes: it would take its time."""
+    if max(map(len, filter(None, values)), default=0) <= largest:
+        return {}
+    return {
+        i: Reject("LIMIT", f"{len(value)} bytes; SCORER_LARGEST_RECORD_BYTES allows {largest}")
+        for i, value in enumerate(values)
+        if value and len(value) > largest
+    }
+
+
+def find_outside(
+    matrix: Matrix,
+    kept: Sequence[int],
+    names: Sequence[str],
+    limits: Mapping[str, tuple[float, float]],
+) -> dict[int, Reject]:
+    """Return a reject for each row with a feature beyond its limits."""
+    rejects: dict[int, Reject] = {}
+    for name, (low, high) in limits.items():
+        column = matrix[:, names.index(name)]
+        for i in np.flatnonzero((column < low) | (column > high)).tolist():
+            reason = f"{name} is beyond SCORER_LIMITS, {low:g}..{high:g}"
+            rejects[kept[i]] = Reject("RANGE", reason, "feature")
+    return rejects
 
 
 def find_nonfinite(matrix: Matrix, kept: Sequence[int], names: Sequence[str]) -> dict[int, Reject]:

@@ -42,6 +42,14 @@ HARMLESS = {
 }
 
 
+# There are no bytes that could be dead-lettered. A checksum that is wrong may be right next time;
+# zstd that unpacks to more than receive.message.max.bytes (100 MB) stays so.
+UNREADABLE = {
+    KafkaError._BAD_COMPRESSION,  # noqa: SLF001 - librdkafka's own names
+    KafkaError._BAD_MSG,  # noqa: SLF001
+}
+
+
 class KafkaSource:
     """One consumer in a group.
 
@@ -164,6 +172,13 @@ class KafkaSource:
         if error.code() in HARMLESS:
             logger.warning("Kafka: %s", error.str())
             return True
+        if error.code() in UNREADABLE:
+            raise KafkaTrouble(
+                f"{message.topic()}[{message.partition()}]: what begins at offset "
+                f"{message.offset()} cannot be read: {error.str()}; if it stays so, to go on by "
+                f"intent: kafka-consumer-groups --group GROUP --topic {message.topic()}:"
+                f"{message.partition()} --reset-offsets --to-offset NEXT --execute, NEXT beyond it"
+            )
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
 
     def _begin_or_stop(self, partition: TopicPartition) -> None:

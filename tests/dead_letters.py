@@ -19,10 +19,10 @@ FAILED_MS = 1_800_000_000_000
 def letter_headers(record: Message, code: str = "DECODE", *, failed_ms: int = FAILED_MS) -> Headers:
     """Return the headers that the scorer gives a dead letter."""
     own: Any = record.headers()
-    return letters.headers(
+    return letters.written(
         DeadLetter(record, own, Reject(code, "it is bad")),
-        group="g", app="a", sha256="s", now_ms=failed_ms,
-    )  # fmt: skip
+        group="g", app="a", sha256="s", now_ms=failed_ms, largest=None,
+    ).headers  # fmt: skip
 
 
 @dataclass

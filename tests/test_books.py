@@ -32,7 +32,9 @@ def test_score_and_dead_letter_tell_the_place_of_their_transaction(tiny: Model) 
     outcome = make_scorer(tiny, every_score=True)([record(6, GOOD), record(7, b"{")])
     score = Message(topic="s", partition=0, offset=0, value=outcome.scores[0].value)
     assert score_position(score) == "transactions/0/6"
-    headers = letters.headers(outcome.dead_letters[0], group="g", app="a", sha256="s", now_ms=1)
+    headers = letters.written(
+        outcome.dead_letters[0], group="g", app="a", sha256="s", now_ms=1, largest=None
+    ).headers
     letter = Message(topic="d", partition=0, offset=0, value=b"{", headers=headers)  # type: ignore[arg-type]
     assert letter_position(letter) == "transactions/0/7"
 

@@ -53,10 +53,10 @@ def test_log_sink_names_places_and_never_payloads(
 
 
 def test_dead_letter_keeps_its_headers_and_says_where_and_why() -> None:
-    headers = letters.headers(
+    headers = letters.written(
         letter(headers=[("a", b"1"), ("a", None), ("b", b"\xff")]),
-        group="g", app="stream-scorer/1", sha256="ab", now_ms=NOW_MS,
-    )  # fmt: skip
+        group="g", app="stream-scorer/1", sha256="ab", now_ms=NOW_MS, largest=None,
+    ).headers  # fmt: skip
     assert headers[:3] == [("a", b"1"), ("a", None), ("b", b"\xff")]
     assert as_dict(headers[3:]) == {
         "dlq.version": "1",
@@ -81,14 +81,18 @@ def test_dead_letter_keeps_its_headers_and_says_where_and_why() -> None:
 
 def test_forged_dlq_header_is_not_passed_on() -> None:
     forged = letter(headers=[("dlq.code", b"FINE"), ("x", b"y")])
-    headers = letters.headers(forged, group="g", app="a", sha256="s", now_ms=NOW_MS)
+    headers = letters.written(
+        forged, group="g", app="a", sha256="s", now_ms=NOW_MS, largest=None
+    ).headers
     assert [value for key, value in headers if key == "dlq.code"] == [b"DECODE"]
     assert ("x", b"y") in headers
 
 
 def test_reason_is_cut_at_256_bytes_of_whole_characters() -> None:
     long = letter(Reject("TYPE", "é" * 300))
-    headers = as_dict(letters.headers(long, group="g", app="a", sha256="s", now_ms=NOW_MS))
+    headers = as_dict(
+        letters.written(long, group="g", app="a", sha256="s", now_ms=NOW_MS, largest=None).headers
+    )
     assert headers["dlq.reason"] == "é" * 128
 
 

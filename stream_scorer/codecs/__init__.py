@@ -19,6 +19,10 @@ class Decoder(Protocol):
         """Return float64 (kept, features), kept and rejects; row i is values[kept[i]]."""
         ...
 
+    def doubled(self, values: Sequence[bytes | None], kept: Sequence[int]) -> list[int]:
+        """Return those of `kept`, indexes of values that decoded, in which a name stands twice."""
+        ...
+
     def transaction_id(self, value: bytes) -> str | None:
         """Return the id that the event itself carries, if it does."""
         ...

@@ -1,6 +1,7 @@
 """JSON events: an object with the model's features as numbers, by name."""
 
 import json
+import re
 import struct
 from collections.abc import Sequence
 from itertools import starmap
@@ -10,6 +11,8 @@ import msgspec
 import numpy as np
 
 from stream_scorer.records import Matrix, Reject
+
+ENDS_OF_KEYS = re.compile(rb'"\s*:').findall
 
 
 class Tagged(msgspec.Struct, gc=False):
@@ -30,6 +33,7 @@ class JsonDecoder:
         rename = {field: name for (field, _), name in zip(fields, feature_names, strict=True)}
         features = msgspec.defstruct("Transaction", fields, rename=rename, gc=False)
         self._decode = msgspec.json.Decoder(features).decode
+        self._keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
         self._decode_id = msgspec.json.Decoder(Tagged).decode
         self._pack = struct.Struct(f"={len(feature_names)}d").pack
         self._width = len(feature_names)
@@ -56,6 +60,22 @@ class JsonDecoder:
         if rejects:
             return matrix, [i for i in range(len(values)) if i not in rejects], rejects
         return matrix, list(range(len(values))), rejects
+
+    def doubled(self, values: Sequence[bytes | None], kept: Sequence[int]) -> list[int]:
+        """Return those of `kept`, indexes of values that decoded, in which a key stands twice.
+
+        A quote and a colon end each key: where there are as many as different keys, none stands
+        twice. Where there are more (objects in it) the standard library tells, in five times
+        the time.
+        """
+        return [
+            i
+            for i in kept
+            if (value := values[i]) is not None
+            and value.count(b":") != (different := len(self._keys(value)))
+            and len(ENDS_OF_KEYS(value)) != different
+            and repeats_a_key(value)
+        ]
 
     def transaction_id(self, value: bytes) -> str | None:
         """Return the event's `transaction_id` if it is a string or a whole number, else None."""
@@ -88,6 +108,24 @@ def explain(value: bytes | None, exc: Exception) -> Reject:  # noqa: PLR0911 - a
     if holds_nonfinite(value):
         return Reject("NONFINITE", "NaN and Infinity are not JSON numbers")
     return Reject("DECODE", text)
+
+
+class RepeatedKeyError(Exception):
+    """Raised by the look at the keys of an object."""
+
+
+def repeats_a_key(value: bytes) -> bool:
+    """Tell whether a key stands twice in an object of a JSON value, at any depth."""
+
+    def look(pairs: list[tuple[str, object]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            raise RepeatedKeyError
+
+    try:
+        json.loads(value, object_pairs_hook=look)
+    except RepeatedKeyError:
+        return True
+    return False
 
 
 # Bytes. A larger value that is no JSON is DECODE without a second look, which takes its time.

@@ -17,6 +17,8 @@ ID = f"{PREFIX}id"
 # Milliseconds. Kafka 4 refuses a timestamp more than an hour ahead of its clock, which may be
 # minutes behind ours.
 FUTURE_LIMIT_MS = 3_000_000
+# Of a record that is too large: enough to see what it is.
+TRUNCATED_BYTES = 65_536
 NEEDED = ("version", "id", "source.topic", "source.partition", "source.offset", "code", "failed_at")
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # below 2^63
 SIGNED = re.compile(r"-?\d{1,18}", re.ASCII)
@@ -47,15 +49,32 @@ class Letter:
         return ""
 
 
-def headers(letter: DeadLetter, *, group: str, app: str, sha256: str, now_ms: int) -> Headers:
-    """Return the record's own headers and ours; a forged `dlq.` header of its own is dropped.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A dead letter as it is written: the record's key and value, its headers and ours."""
 
-    Only `dlq.attempt`, which `redrive` puts on a record, is carried on: a number from 1 to 999,
-    anything else counts as 1.
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def written(
+    letter: DeadLetter, *, group: str, app: str, sha256: str, now_ms: int, largest: int | None
+) -> Written:
+    """Return the record as it is, with headers of ours.
+
+    If its key, value and headers have more than `largest` bytes (None: any number is taken), the
+    value is cut, and a key or headers of more than TRUNCATED_BYTES are left out.
+
+    A forged `dlq.` header of its own is dropped. Only `dlq.attempt`, which `redrive` puts on a
+    record, is carried on: a number from 1 to 999, anything else counts as 1.
     """
     record, reject = letter.record, letter.reject
-    value = record.value()
-    ours: Mapping[str, str] = {
+    key, value = record.key(), record.value()
+    own = original(letter.headers or [])
+    of_headers = sum(len(name.encode()) + len(text or b"") for name, text in own)
+    full = largest is None or len(key or b"") + len(value or b"") + of_headers <= largest
+    ours = {
         "version": DLQ_VERSION,
         "id": place_text(record),
         "source.topic": str(record.topic()),
@@ -70,13 +89,17 @@ def headers(letter: DeadLetter, *, group: str, app: str, sha256: str, now_ms: in
         "app": app,
         "model_sha256": sha256,
         "attempt": str(attempt(letter.headers or ())),
-        "payload": "full",
+        "payload": "full" if full else "truncated",
         "payload_sha256": hashlib.sha256(value or b"").hexdigest(),
         "payload_bytes": str(len(value or b"")),
     }
-    return original(letter.headers or []) + [
-        (PREFIX + n, text.encode()) for n, text in ours.items()
-    ]
+    if full:
+        return Written(key, value, own + prefixed(ours))
+    return Written(
+        None if key is not None and len(key) > TRUNCATED_BYTES else key,
+        None if value is None else value[:TRUNCATED_BYTES],
+        ([] if of_headers > TRUNCATED_BYTES else own) + prefixed(ours),
+    )
 
 
 def timestamp(original_ms: int, *, now_ms: int) -> int:

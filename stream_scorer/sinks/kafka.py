@@ -44,18 +44,21 @@ class KafkaSink:
                 key=alert.key,
                 on_delivery=partial(self._alert_acked, alert.record, now_ms),
             )
+        largest = settings.largest_record_bytes if settings.oversize == "truncate" else None
         for letter in outcome.dead_letters:
+            written = letters.written(
+                letter,
+                group=settings.group_id,
+                app=f"stream-scorer/{__version__}",
+                sha256=outcome.model_sha256,
+                now_ms=now_ms,
+                largest=largest,
+            )
             self._produce(
                 settings.dead_letters_topic,
-                letter.record.value(),
-                key=letter.record.key(),
-                headers=letters.headers(
-                    letter,
-                    group=settings.group_id,
-                    app=f"stream-scorer/{__version__}",
-                    sha256=outcome.model_sha256,
-                    now_ms=now_ms,
-                ),
+                written.value,
+                key=written.key,
+                headers=written.headers,
                 timestamp=letters.timestamp(letter.record.timestamp()[1], now_ms=now_ms),
                 on_delivery=partial(self._acked, place(letter.record)),
             )

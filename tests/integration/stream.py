@@ -110,10 +110,7 @@ class Stream:
         )
         s = self.settings
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
-        own = {
-            s.dead_letters_topic: {"max.message.bytes": "1052684"},  # of the usual, and headers
-            s.control_topic: {"cleanup.policy": "compact"},
-        }
+        own = {s.control_topic: {"cleanup.policy": "compact"}}
         created = admin.create_topics(
             [
                 NewTopic(topic, self.partitions, 1, config=own.get(topic, {}))

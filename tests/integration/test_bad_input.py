@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from confluent_kafka import Producer
 
@@ -138,6 +139,70 @@ def test_timestamp_that_the_dead_letters_would_refuse_does_not_stop_the_scorer(
     stream.wait_committed(1)
     assert len(stream.dead_letters()) == 1
     assert scorer.stop() == 0
+
+
+def test_no_size_stops_the_scorer_and_a_dead_letter_fits_the_usual_topic(stream: Stream) -> None:
+    model = Model.load(SHIPPED_MODEL)
+    topic = stream.settings.transactions_topic
+    stream.set_topic(topic, "max.message.bytes", "10000000")
+    good = event(model)
+    noise = np.random.default_rng(0).bytes  # does not compress
+    sent: dict[str, tuple[bytes, str]] = {
+        "largest good": (good[:-1] + b" " * (1_000_000 - len(good)) + b"}", ""),
+        "larger good": (good[:-1] + b" " * (1_000_001 - len(good)) + b"}", "LIMIT"),
+        "bad": (noise(999_000), "DECODE"),
+        "bad, too large with its key": (noise(1_000_000), "DECODE"),
+        "huge": (noise(8_000_000), "LIMIT"),
+        "bomb": (b"0" * 60_000_000, "LIMIT"),
+    }
+    for name, (value, _) in sent.items():
+        send_large(stream, name, value, "gzip")
+    scorer = stream.start()
+    stream.wait_committed(len(sent))
+    letters = {(m.key() or b"").decode(): m for m in stream.dead_letters()}
+    assert set(letters) == set(sent) - {"largest good"}
+    for name, letter in letters.items():
+        found: Headers = letter.headers() or []  # type: ignore[assignment]
+        headers = {key: (text or b"").decode() for key, text in found}
+        value, code = sent[name]
+        whole = name == "bad"
+        assert letter.value() == (value if whole else value[:65_536]), name
+        assert headers["dlq.code"] == code
+        assert headers["dlq.payload"] == ("full" if whole else "truncated")
+        assert headers["dlq.payload_bytes"] == str(len(value))
+        assert headers["dlq.payload_sha256"] == hashlib.sha256(value).hexdigest()
+    assert scorer.stop() == 0
+
+
+def send_large(stream: Stream, key: str, value: bytes, codec: str) -> None:
+    """Send one record; a broker may not have heard of the topic's new size."""
+    producer = Producer(
+        {
+            "bootstrap.servers": stream.bootstrap,
+            "compression.type": codec,
+            "message.max.bytes": 120_000_000,
+            "queue.buffering.max.kbytes": 400_000,
+        }
+    )
+
+    def taken() -> bool:
+        errors: list[object] = []
+        topic = stream.settings.transactions_topic
+        producer.produce(topic, value, key, on_delivery=lambda error, _: errors.append(error))
+        assert producer.flush(60) == 0
+        return errors == [None]
+
+    wait_for(f"{key} to be taken", taken)
+
+
+def test_a_batch_that_cannot_be_unpacked_stops_the_scorer_and_says_where(stream: Stream) -> None:
+    topic = stream.settings.transactions_topic
+    stream.send([("good", event(Model.load(SHIPPED_MODEL)))])
+    send_large(stream, "bomb", b"0" * 110_000_000, "zstd")
+    scorer = stream.start()
+    assert scorer.process.wait(60) == 1
+    assert f"{topic}[0]: what begins at offset 1 cannot be read" in scorer.text().splitlines()[-1]
+    assert stream.committed() <= 1
 
 
 def test_topic_of_nothing_but_bad_records_stops_the_scorer_before_it_is_drained(

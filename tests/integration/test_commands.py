@@ -165,7 +165,7 @@ def test_check_refuses_what_run_refuses(stream: Stream, environ: dict[str, str])
         assert command(name, stream=stream, **environ).returncode == 1
 
 
-@pytest.mark.parametrize("bytes_", ["1000", "1052683"])
+@pytest.mark.parametrize("bytes_", ["1000", "1004095"])
 def test_check_refuses_dead_letters_that_are_too_narrow(stream: Stream, bytes_: str) -> None:
     stream.set_topic(stream.settings.dead_letters_topic, "max.message.bytes", bytes_)
     done = command("check", stream=stream, COLUMNS="200")
