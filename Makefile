@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo test unit check fix train bench lock clean
+.PHONY: help demo test fuzz unit check fix train bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -15,6 +15,9 @@ test: .venv/dev.ok  ## all tests; a real Kafka is started for those that need on
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+fuzz: .venv/dev.ok  ## 100,000 drawn records and a million mutated ones: none may escape
+	$(BIN)/python -m tests.fuzz
 
 unit: .venv/dev.ok  ## the tests that need no Kafka and train no model: seconds
 	$(BIN)/python -m pytest -m "not integration and not train"
