@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -159,8 +159,9 @@ def count_partitions(metadata: ClusterMetadata, name: str, settings: Settings) -
     topic = metadata.topics.get(name)
     if topic is None or (topic.error and topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
         raise KafkaTrouble(
-            f"topic {name!r} does not exist at {bootstrap(settings)}: create it "
-            f"(kafka-topics --create --topic {name} --partitions 6), or set another name"
+            f"topic {name!r} does not exist at {bootstrap(settings)}, or may not be seen by this "
+            f"user: create it (kafka-topics --create --topic {name} --partitions 6), grant it, or "
+            "set another name"
         )
     if topic.error is not None:
         raise KafkaTrouble(f"topic {name!r} at {bootstrap(settings)}: {topic.error.str()}")
@@ -182,11 +183,21 @@ def describe_cluster(
             client.poll(0)
             refused = [e for e in said if e.code() in REFUSALS]
             if left <= 0 or refused:
-                cause = (refused or said or [exc.args[0]])[0]
                 raise KafkaTrouble(
-                    f"Kafka at {bootstrap(settings)} does not answer: {first_line(cause)}; see "
+                    f"Kafka at {bootstrap(settings)} does not answer: "
+                    f"{why_silent(refused or said or [exc.args[0]], settings)}; see "
                     "SCORER_KAFKA_BOOTSTRAP_SERVERS, and `stream-scorer kafka` for a local one"
                 ) from exc
+
+
+def why_silent(said: Sequence[KafkaError], settings: Settings) -> str:
+    """Return what the client's errors tell of a cluster that does not answer."""
+    for error in said:
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's name
+            return first_line(error)
+    # It says no more where a broker that wants TLS, or SASL, closes what comes without.
+    protocol = settings.sides[0].get("security.protocol", "plaintext")
+    return f"it closes the connection, does it want another security.protocol than {protocol}?"
 
 
 def reach(client: Consumer | Producer, topic: str, side: str) -> None:

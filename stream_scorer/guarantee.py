@@ -28,10 +28,10 @@ class Guarantee(Protocol):
         """Let what was written, and is acknowledged, count, and these next offsets."""
         ...
 
-    def undo(self, *, failed: bool) -> bool:
+    def undo(self, *, failed: Exception | None) -> bool:
         """Take back what was written since the last commit, if that is possible; tell.
 
-        `failed`: since something could not be written.
+        `failed` is what could not be written, if that is why.
         """
         ...
 
@@ -52,6 +52,6 @@ class AtLeastOnce:
         """Commit the offsets in the group."""
         return Commit.DONE if self._commit(offsets) else Commit.LATER
 
-    def undo(self, *, failed: bool) -> bool:  # noqa: ARG002 - the protocol's
+    def undo(self, *, failed: Exception | None) -> bool:  # noqa: ARG002 - the protocol's
         """Take nothing back."""
         return False

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,18 @@ class Broker:
 
 
 @dataclass(frozen=True, slots=True)
+class Listener:
+    """One more way into a broker, beside the one in the clear."""
+
+    name: str
+    protocol: str  # PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL
+    port: int
+
+
+NO_SETTINGS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
 class LocalKafka:
     """A running cluster."""
 
@@ -63,13 +75,20 @@ class LocalKafka:
 
 @contextlib.contextmanager
 def local_kafka(
-    *, brokers: int = 1, data: Path | None = None, port: int | None = None, quick: bool = True
+    *,
+    brokers: int = 1,
+    data: Path | None = None,
+    port: int | None = None,
+    quick: bool = True,
+    listeners: Sequence[Listener] = (),
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> Iterator[LocalKafka]:
     """Run a cluster for the length of the `with` block.
 
     `data` keeps the records there; otherwise a temporary folder is used and removed. `port` is the
     first broker's (the others follow it); otherwise free ones are taken. `quick` starts faster and
-    works slower. Raises KafkaTrouble if there is no Java, no network, or no answer in time.
+    works slower. `listeners`, of one broker, and `settings` are added to the broker's own. Raises
+    KafkaTrouble if there is no Java, no network, or no answer in time.
     """
     jars, java = kafka_jars(), find_java()
     ports = [port + i for i in range(brokers)] if port else free_ports(brokers)
@@ -84,15 +103,19 @@ def local_kafka(
         for node in range(1, brokers + 1):
             home = folder / f"broker-{node}"
             home.mkdir(exist_ok=True)
-            settings = home / "server.properties"
-            settings.write_text(server_properties(node, ports, controllers, home / "log"))
+            properties = home / "server.properties"
+            properties.write_text(
+                server_properties(
+                    node, ports, controllers, home / "log", listeners=listeners, settings=settings
+                )
+            )
             temporary = f"-Djava.io.tmpdir={home}"  # native libraries are unpacked there
             command = [java, temporary, "-cp", os.pathsep.join(map(str, jars))]
-            format_storage(command, cluster_id, settings)
+            format_storage(command, cluster_id, properties)
             options = QUICK_JAVA if quick else STEADY_JAVA
             started.append(
                 start_broker(
-                    [*command[:1], *options, *command[1:], "kafka.Kafka", str(settings)],
+                    [*command[:1], *options, *command[1:], "kafka.Kafka", str(properties)],
                     log=home / "broker.log",
                     port=ports[node - 1],
                     remove=None if data else home,
@@ -164,21 +187,31 @@ def keep_cluster_id(folder: Path) -> str:
 
 
 def server_properties(
-    node: int, ports: Sequence[int], controllers: Sequence[int], logs: Path
+    node: int,
+    ports: Sequence[int],
+    controllers: Sequence[int],
+    logs: Path,
+    *,
+    listeners: Sequence[Listener] = (),
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> str:
     """Return the settings file of one broker that is controller too."""
     replicas = str(min(3, len(ports)))
     in_sync = str(min(2, len(ports)))
     port, controller = ports[node - 1], controllers[node - 1]
     voters = ",".join(f"{i}@127.0.0.1:{p}" for i, p in enumerate(controllers, start=1))
-    settings = {
+    ours = [Listener("PLAINTEXT", "PLAINTEXT", port), *listeners]
+    inside = Listener("CONTROLLER", "PLAINTEXT", controller)
+    properties = {
         "process.roles": "broker,controller",
         "node.id": str(node),
         "controller.quorum.voters": voters,
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": ",".join(f"{each.name}://127.0.0.1:{each.port}" for each in (*ours, inside)),
+        "advertised.listeners": ",".join(f"{each.name}://127.0.0.1:{each.port}" for each in ours),
+        "listener.security.protocol.map": ",".join(
+            f"{each.name}:{each.protocol}" for each in (*ours, inside)
+        ),
         "log.dirs": logs.as_posix(),
         "default.replication.factor": replicas,
         "min.insync.replicas": in_sync,
@@ -186,8 +219,9 @@ def server_properties(
         "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": in_sync,
         **LOCAL_SETTINGS,
+        **settings,
     }
-    return "".join(f"{key}={value}\n" for key, value in settings.items())
+    return "".join(f"{key}={value}\n" for key, value in properties.items())
 
 
 def format_storage(command: Sequence[str], cluster_id: str, settings: Path) -> None:

@@ -128,8 +128,8 @@ class Service:
             with self._metrics.timed("publish"):
                 for sink in self._sinks:
                     sink.write(outcome)
-        except DeliveryError:
-            if not self._undo(failed=True):
+        except DeliveryError as exc:
+            if not self._undo(failed=exc):
                 raise
             return
         self._done.update(outcome.next_offsets)
@@ -147,8 +147,8 @@ class Service:
                 for sink in self._sinks:
                     sink.flush()  # 1. raises unless all that was written is acknowledged
                 committed = self._guarantee.commit(self._done)  # 2. a crash above loses nothing
-            except DeliveryError:
-                if not self._undo(failed=True):
+            except DeliveryError as exc:
+                if not self._undo(failed=exc):
                     raise
                 return True
         if committed is Commit.LATER:
@@ -164,7 +164,7 @@ class Service:
             self._rejected.clear()
         return True
 
-    def _undo(self, *, failed: bool) -> bool:
+    def _undo(self, *, failed: Exception | None) -> bool:
         """Take back what is written and not committed, if the guarantee can; tell."""
         undone = self._guarantee.undo(failed=failed)
         if undone:
@@ -190,7 +190,7 @@ class Service:
         if kind == "revoked":
             self.commit()
         else:
-            self._undo(failed=False)  # or what we wrote counts beside the next owner's
+            self._undo(failed=None)  # or what we wrote counts beside the next owner's
         for partition in partitions:  # what was not committed, the next owner repeats
             self._done.pop(partition, None)
         self._owned.difference_update(partitions)

@@ -137,7 +137,7 @@ class ExactlyOnce:
         self._undone.clear()
         return Commit.DONE
 
-    def undo(self, *, failed: bool) -> bool:
+    def undo(self, *, failed: Exception | None) -> bool:
         """Take back what is open, if anything is; tell whether the reader must go back.
 
         Where something could not be written the producer is replaced: after time-outs of its
@@ -146,7 +146,7 @@ class ExactlyOnce:
         if self._state is State.READY:
             return False
         self._error = 0
-        self._why = "a record was not taken" if failed else "its partitions were lost"
+        self._why = str(failed) if failed else "its partitions were lost"
         self._undo(Step.UNKNOWN if failed else Step.ABORT)
         return True
 

@@ -160,7 +160,7 @@ class Transaction:
         self._open = []
         return answer
 
-    def undo(self, *, failed: bool) -> bool:
+    def undo(self, *, failed: Exception | None) -> bool:
         self.undone += bool(self._open)
         self._open = []
         return True

@@ -78,7 +78,7 @@ class ListGuarantee:
             return self.answers.pop(0)
         return Commit.DONE if self.source.commit(offsets) else Commit.LATER
 
-    def undo(self, *, failed: bool) -> bool:
+    def undo(self, *, failed: Exception | None) -> bool:
         if self.can_undo:
             self.source.log.append("undo")
         return self.can_undo

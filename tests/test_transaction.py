@@ -224,13 +224,13 @@ def test_producers_that_are_replaced_again_and_again_end_the_process() -> None:
     bench = Bench()
     for _ in range(MOST_REPLACED):
         bench.guarantee.begin()
-        assert bench.guarantee.undo(failed=True)
+        assert bench.guarantee.undo(failed=DeliveryError("a record was not taken"))
         assert bench.commit() is Commit.DONE
     bench.guarantee.begin()
     with pytest.raises(
         DeliveryError, match=r"6 producers were replaced.*SCORER_REPLICA of its own"
     ):
-        bench.guarantee.undo(failed=True)
+        bench.guarantee.undo(failed=DeliveryError("a record was not taken"))
 
 
 def test_abort_that_may_be_repeated_is_repeated() -> None:
@@ -286,17 +286,17 @@ def test_scorer_that_is_no_member_commits_nothing() -> None:
 
 def test_undo_aborts_what_is_open_and_nothing_else() -> None:
     bench = Bench()
-    assert not bench.guarantee.undo(failed=False)
+    assert not bench.guarantee.undo(failed=None)
     bench.guarantee.begin()
-    assert bench.guarantee.undo(failed=False)
+    assert bench.guarantee.undo(failed=None)
     assert bench.log[-1] == "abort_transaction 1"
-    assert not bench.guarantee.undo(failed=False)
+    assert not bench.guarantee.undo(failed=None)
 
 
 def test_what_could_not_be_written_takes_a_new_producer() -> None:
     bench = Bench()
     bench.guarantee.begin()
-    assert bench.guarantee.undo(failed=True)
+    assert bench.guarantee.undo(failed=DeliveryError("a record was not taken"))
     assert bench.log[-1] == "init_transactions 2"
     assert "abort_transaction 1" not in bench.log
 
@@ -329,12 +329,12 @@ def test_scorer_that_is_fenced_while_it_writes_is_counted_alike() -> None:
     for _ in range(MOST_FENCED):
         bench.failures["abort_transaction"] = [FENCED]
         bench.guarantee.begin()
-        assert bench.guarantee.undo(failed=False)
+        assert bench.guarantee.undo(failed=None)
         assert bench.commit() is Commit.DONE
     bench.failures["abort_transaction"] = [FENCED]
     bench.guarantee.begin()
     with pytest.raises(DeliveryError, match="SCORER_REPLICA of its own"):
-        bench.guarantee.undo(failed=False)
+        bench.guarantee.undo(failed=None)
 
 
 def test_scorer_that_is_fenced_again_and_again_ends_though_it_commits_between() -> None:

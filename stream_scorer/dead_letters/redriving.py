@@ -40,7 +40,7 @@ class Transaction(Protocol):
 
     def begin(self) -> Producer: ...
     def commit(self, offsets: NextOffsets, notes: Mapping[Partition, str]) -> Commit: ...
-    def undo(self, *, failed: bool) -> bool: ...
+    def undo(self, *, failed: Exception | None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Redriver:
                 pass
         except KeyboardInterrupt:
             if self.transaction is not None:
-                self.transaction.undo(failed=False)  # or readers wait until the broker does it
+                self.transaction.undo(failed=None)  # or readers wait until the broker does it
             raise
 
     def _pass(self, began: float) -> bool:
@@ -129,7 +129,7 @@ class Redriver:
             for copy in batch.copies:
                 self._produce(producer, copy, now_ms)
         except DeliveryError:
-            self.transaction.undo(failed=False)
+            self.transaction.undo(failed=None)
             raise
         committed = self.transaction.commit(offsets, notes) is Commit.DONE
         if self._failure:
