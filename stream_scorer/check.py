@@ -172,7 +172,13 @@ def compare_sizes(admin: AdminClient, settings: Settings, there: list[str]) -> s
         raise ScorerError("not known: a topic is missing")
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in pair]
     answers = admin.describe_configs(asked, request_timeout=ANSWER_TIMEOUT_S)
-    largest = {r.name: int(f.result()["max.message.bytes"].value) for r, f in answers.items()}
+    try:
+        largest = {r.name: int(f.result()["max.message.bytes"].value) for r, f in answers.items()}
+    except KafkaException as exc:
+        error = exc.args[0]
+        if error.code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise
+        raise ScorerError("not known: want the right DESCRIBE_CONFIGS on both topics") from exc
     into, out = largest[pair[0]], largest[pair[1]]
     whole = settings.oversize == "whole"
     want = DLQ_HEADROOM_BYTES + (into if whole else settings.largest_record_bytes)

@@ -181,6 +181,9 @@ class Settings(BaseModel):
     )
     http_host: str = Field("127.0.0.1", description="Address of the metrics and health server.")
     http_port: int = Field(9108, ge=0, le=65_535, description="Its port; 0 takes any free one.")
+    http_certificate: Path | None = Field(
+        None, description="PEM file of its key and certificates; empty: it answers in the clear."
+    )
     allow_insecure: bool = Field(
         default=False, description="Let secrets go in the clear, or trust any broker, by intent."
     )
@@ -188,10 +191,10 @@ class Settings(BaseModel):
         {}, repr=False, description="librdkafka keys; `consumer.` or `producer.` before one side's."
     )
 
-    @field_validator("challenger", mode="before")
+    @field_validator("challenger", "http_certificate", mode="before")
     @classmethod
     def name_none(cls, value: object) -> object:
-        """Read an empty text as no challenger: a variable may be set to nothing."""
+        """Read an empty text as no file: a variable may be set to nothing."""
         return value or None
 
     @field_validator("sinks", mode="before")

@@ -1,12 +1,14 @@
 """Whether the process lives and whether it is ready, over HTTP beside the metrics."""
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -114,12 +116,23 @@ class Server:
         return "\r\n".join(lines).encode() + (b"" if method == b"HEAD" else body)
 
     @contextmanager
-    def serving(self, host: str, port: int) -> Iterator[int]:
-        """Serve from a thread of its own for the length of the `with` block; yield the port."""
+    def serving(self, host: str, port: int, *, certificate: Path | None = None) -> Iterator[int]:
+        """Serve from a thread of its own for the length of the `with` block; yield the port.
+
+        With TLS if there is a `certificate`. Raises BadInput if that or the address is no good.
+        """
+        tls = server_tls(certificate) if certificate else None
         loop = asyncio.new_event_loop()
         try:
             server = loop.run_until_complete(
-                asyncio.start_server(self.handle, host, port, limit=LARGEST_REQUEST_BYTES)
+                asyncio.start_server(
+                    self.handle,
+                    host,
+                    port,
+                    limit=LARGEST_REQUEST_BYTES,
+                    ssl=tls,
+                    ssl_handshake_timeout=REQUEST_TIMEOUT_S if tls else None,
+                )
             )
         except OSError as exc:
             loop.close()
@@ -135,3 +148,16 @@ class Server:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+
+def server_tls(certificate: Path) -> ssl.SSLContext:
+    """Return the TLS side of a server with the key and certificates of one PEM file."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate)
+    except OSError as exc:  # ssl.SSLError is one, too
+        raise BadInput(
+            f"SCORER_HTTP_CERTIFICATE is {str(certificate)!r}: want a PEM file of a key and its "
+            f"certificates: {exc.strerror or exc}"
+        ) from exc
+    return context

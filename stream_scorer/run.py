@@ -73,15 +73,19 @@ def run(settings: Settings) -> None:
     with ExitStack() as stack:
         stack.enter_context(reloader.looking(service.fail))
         server = Server(health, registry)
-        port = stack.enter_context(server.serving(settings.http_host, settings.http_port))
+        certificate = settings.http_certificate
+        port = stack.enter_context(
+            server.serving(settings.http_host, settings.http_port, certificate=certificate)
+        )
         logger.info(
-            "Scoring %s with model %s %s (%s); alerts at %g to %s; metrics on http://%s:%d/metrics",
+            "Scoring %s with model %s %s (%s); alerts at %g to %s; metrics on %s://%s:%d/metrics",
             settings.transactions_topic,
             model.name,
             model.version,
             model.sha256[:12],
             settings.threshold,
             settings.alerts_topic,
+            "https" if certificate else "http",
             settings.http_host,
             port,
         )

@@ -2,12 +2,15 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 from prometheus_client import CollectorRegistry, Counter
 
 from stream_scorer.errors import BadInput
@@ -55,6 +58,37 @@ def test_other_paths_and_methods_are_refused(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), 10) as client:
         client.sendall(b"POST /metrics HTTP/1.1\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 405")
+
+
+def test_metrics_go_over_tls_if_there_is_a_certificate(health: Health, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    server = Server(health, CollectorRegistry())
+    with server.serving("127.0.0.1", 0, certificate=certificate) as number:
+        url = f"https://127.0.0.1:{number}/healthz"
+        with urllib.request.urlopen(url, timeout=10, context=trusting) as answer:
+            assert answer.status == 200
+        with socket.create_connection(("127.0.0.1", number), 10) as clear:
+            clear.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            assert b"200" not in clear.recv(100)
+
+
+@pytest.mark.parametrize("text", [None, "", "-----BEGIN PRIVATE KEY-----"])
+def test_a_certificate_that_is_none_is_named(
+    health: Health, tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "server.pem"
+    if text is not None:
+        path.write_text(text)
+    server = Server(health, CollectorRegistry())
+    with (
+        pytest.raises(BadInput, match=r"SCORER_HTTP_CERTIFICATE is .*server\.pem.*want a PEM file"),
+        server.serving("127.0.0.1", 0, certificate=path),
+    ):
+        pass
 
 
 def test_idle_connections_cost_no_threads_and_do_not_keep_a_probe_out(port: int) -> None:
