@@ -35,6 +35,7 @@ from stream_scorer.scorer import Scorer
 from stream_scorer.service import Pace, Service
 from stream_scorer.sinks import SINKS
 from stream_scorer.source import KafkaSource
+from stream_scorer.stall import Stalls, has_records
 from stream_scorer.transaction import ExactlyOnce
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,8 @@ def assemble(
     consumer = clients.consumer(settings, {"auto.offset.reset": "error"})  # the source decides
     clients.reach(consumer, settings.transactions_topic, "consumer")
     first = clients.consumer_config(settings)["auto.offset.reset"]
-    source = KafkaSource(consumer, settings.transactions_topic, first=first)
+    stalls = Stalls(partial(has_records, settings))
+    source = KafkaSource(consumer, settings.transactions_topic, first=first, stalls=stalls)
     make = partial(clients.output_producer, settings)
     producer = make()
     for topic in settings.outputs:  # known from now on: the first alert need not wait

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from stream_scorer import clients
 from stream_scorer.errors import KafkaTrouble, Unfit
 from stream_scorer.records import NextOffsets, Partition, Rebalanced
+from stream_scorer.stall import Stalls
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +58,18 @@ class KafkaSource:
     is kept and raised by the next `poll`.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, *, first: str = "earliest") -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: str,
+        *,
+        first: str = "earliest",
+        stalls: Stalls | None = None,
+    ) -> None:
         """Read `topic` with `consumer`, once subscribed.
 
         `first` is where a group starts that has committed nothing: "earliest", "latest" or "error".
+        `stalls` looks for partitions that give nothing, if there is one.
         """
         self._consumer = consumer
         self._topic = topic
@@ -71,6 +80,7 @@ class KafkaSource:
         self._rewind = False
         self._failure: Unfit | None = None
         self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
+        self._stalls = stalls
 
     def subscribe(self, on_rebalance: Rebalanced) -> None:
         """Join the group; `on_rebalance` gets "assigned", "revoked" or "lost" and the partitions.
@@ -135,15 +145,22 @@ class KafkaSource:
         return self._consumer.consumer_group_metadata() if self._consumer.memberid() else None
 
     def lag(self) -> dict[Partition, int]:
-        """Return, for each owned partition read from, how many records are still ahead."""
+        """Return, for each owned partition read from, how many records are still ahead.
+
+        Raise KafkaTrouble if one of them has some and has given none for a long time.
+        """
         positions = self._consumer.position([TopicPartition(*p) for p in self._owned])
         found: dict[Partition, int] = {}
+        at_now: dict[Partition, int] = {}
         for each in positions:
             low_high = self._consumer.get_watermark_offsets(each, cached=True)
             if low_high is not None and low_high[1] >= 0:
                 place = (each.topic, each.partition)
                 at = each.offset if each.offset >= 0 else self._start(each, low_high[0])
                 found[place] = max(0, low_high[1] - at)
+                at_now[place] = at
+        if self._stalls:
+            self._stalls.look(at_now)
         return found
 
     def _start(self, partition: TopicPartition, low: int) -> int:

@@ -8,6 +8,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
 from stream_scorer.source import KafkaSource
+from stream_scorer.stall import STALL_S, Stalls
+from tests.fakes import Clock
 from tests.records import GOOD, P0, TOPIC, record
 
 Callback = Callable[["ListClient", list[TopicPartition]], None]
@@ -291,3 +293,17 @@ def test_client_that_is_done_for_ends_the_process() -> None:
     source, _ = attach(ListClient([fail]))
     with pytest.raises(KafkaTrouble, match="done for: fenced"):
         source.poll(10, 0)
+
+
+def test_lag_is_looked_at_for_partitions_that_stand() -> None:
+    client = ListClient(positions={0: 80, 1: 90}, held={0: 80, 1: 90})
+    clock = Clock()
+    stalls = Stalls(lambda partition, position: (partition, position) == (P0, 80), clock)
+    source = KafkaSource(client, TOPIC, stalls=stalls)  # type: ignore[arg-type]
+    source.subscribe(lambda _, __: None)
+    client.ready.append(client.tell("assign", 0, 1))
+    source.poll(1, 0)
+    assert source.lag() == {P0: 10, (TOPIC, 1): 0}
+    clock.now += STALL_S
+    with pytest.raises(KafkaTrouble, match=r"\[0\] has records from offset 80 on and has given"):
+        source.lag()

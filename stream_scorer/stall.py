@@ -1,0 +1,74 @@
+"""Notices a partition that has records and hands out none, which the client does not tell of."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from stream_scorer import clients
+from stream_scorer.config import Settings
+from stream_scorer.errors import KafkaTrouble
+from stream_scorer.records import Partition
+
+# Seconds. Longer than a broker's restart and the election of a leader.
+STALL_S = 120.0
+# Seconds that another reader is given to find a record.
+PROBE_S = 5.0
+
+
+class Stalls:
+    """Remembers since when each partition stands at its position."""
+
+    def __init__(
+        self,
+        has_records: Callable[[Partition, int], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Ask `has_records`, of a partition and a position, before anything is said."""
+        self._has_records = has_records
+        self._clock = clock
+        self._since: dict[Partition, tuple[int, float]] = {}  # position, and since when
+
+    def look(self, positions: Mapping[Partition, int]) -> None:
+        """Raise KafkaTrouble if one has stood for STALL_S though there are records behind it.
+
+        `positions` are of all that are owned: what is not among them is forgotten.
+        """
+        now = self._clock()
+        self._since = {
+            partition: known
+            if (known := self._since.get(partition)) and known[0] == position
+            else (position, now)
+            for partition, position in positions.items()
+        }
+        partition = min(self._since, key=lambda each: self._since[each][1], default=None)
+        if partition is None or now - self._since[partition][1] < STALL_S:
+            return  # one at a time, the longest: asking holds up the loop
+        position = self._since[partition][0]
+        if self._has_records(partition, position):
+            raise KafkaTrouble(
+                f"{partition[0]}[{partition[1]}] has records from offset {position} on and has "
+                f"given none for {STALL_S:.0f} s: the client hangs, a new start reads on"
+            )
+        self._since[partition] = (position, now)
+
+
+def has_records(settings: Settings, partition: Partition, position: int) -> bool:
+    """Tell whether another reader finds a committed record; not if the broker is away.
+
+    The end of a partition alone does not tell: ends of transactions and what was aborted take
+    offsets, too.
+    """
+    quick = {"enable.partition.eof": "true", "auto.offset.reset": "error", "fetch.wait.max.ms": 10}
+    reader = clients.consumer(settings, quick)
+    place = TopicPartition(*partition, position)
+    try:
+        if reader.get_watermark_offsets(place, PROBE_S)[1] <= position:
+            return False
+        reader.assign([place])
+        found = reader.poll(PROBE_S)
+        return found is not None and found.error() is None
+    except KafkaException:
+        return False
+    finally:
+        reader.close()

@@ -1,0 +1,57 @@
+"""A partition that silently stops is noticed; one that has nothing, moves or is away is not."""
+
+import pytest
+
+from stream_scorer.errors import KafkaTrouble
+from stream_scorer.stall import STALL_S, Stalls
+from tests.fakes import Clock
+from tests.records import P0
+
+
+class Bench:
+    """Looks at one partition, which has records or not."""
+
+    def __init__(self, *, records: bool) -> None:
+        self.clock = Clock()
+        self.asked: list[int] = []
+        self.records = records
+        self.stalls = Stalls(self.has_records, self.clock)
+
+    def has_records(self, _: object, position: int) -> bool:
+        self.asked.append(position)
+        return self.records
+
+    def after(self, seconds: float, position: int = 7) -> None:
+        self.clock.now += seconds
+        self.stalls.look({P0: position})
+
+
+def test_partition_that_has_records_and_gives_none_is_told_of() -> None:
+    bench = Bench(records=True)
+    bench.after(0)
+    bench.after(STALL_S - 1)
+    with pytest.raises(KafkaTrouble, match="has records from offset 7 on and has given none"):
+        bench.after(1)
+
+
+def test_partition_that_has_nothing_may_stand_and_is_not_asked_all_the_time() -> None:
+    bench = Bench(records=False)
+    for _ in range(25):
+        bench.after(STALL_S / 10)
+    assert bench.asked == [7, 7]
+
+
+def test_partition_that_moves_is_not_asked() -> None:
+    bench = Bench(records=True)
+    for position in range(5):
+        bench.after(STALL_S - 1, position)
+    assert bench.asked == []
+
+
+def test_partition_that_went_and_came_back_begins_anew() -> None:
+    bench = Bench(records=True)
+    bench.after(0)
+    bench.stalls.look({})
+    bench.after(STALL_S)
+    bench.after(STALL_S - 1)
+    assert bench.asked == []
