@@ -26,6 +26,10 @@ from tests.records import event, record
 
 pytestmark = pytest.mark.integration
 
+# Records of random bytes: check R43.
+RANDOM = 10_000
+NO_FUSE = {"SCORER_DEAD_LETTERS_IN_A_ROW": "0", "SCORER_DEAD_LETTERS_RATIO": "1"}
+
 SUMS = re.compile(r"read ([\d,]+) = redriven ([\d,]+) \+ skipped ([\d,]+) \+ parked ([\d,]+)")
 
 
@@ -94,7 +98,7 @@ def test_redriven_records_are_byte_for_byte_what_was_sent(stream: Stream) -> Non
     def some_bytes() -> bytes | None:
         return bad.choice([None, b"", bad.randbytes(bad.randrange(1, 200))])
 
-    for i in range(500):
+    for i in range(RANDOM):
         headers: Any = [
             (bad.choice(["h", "é", "dlq", "x" * 100]), some_bytes())
             for _ in range(bad.randrange(4))
@@ -110,22 +114,22 @@ def test_redriven_records_are_byte_for_byte_what_was_sent(stream: Stream) -> Non
         )
     assert producer.flush(60) == 0
     sent = stream.read(stream.settings.transactions_topic)
-    scorer = stream.start()
-    stream.wait_committed(500)
+    scorer = stream.start(**NO_FUSE)
+    stream.wait_committed(RANDOM)
     assert scorer.stop() == 0
-    assert stream.written(stream.settings.dead_letters_topic) == 500
+    assert stream.written(stream.settings.dead_letters_topic) == RANDOM
 
     target = create(stream, "again")
-    assert redrive(stream, "--dry-run", "--to", target) == [500, 500, 0, 0]
-    assert redrive(stream, "--to", target) == [500, 500, 0, 0]
+    assert redrive(stream, "--dry-run", "--to", target) == [RANDOM, RANDOM, 0, 0]
+    assert redrive(stream, "--to", target) == [RANDOM, RANDOM, 0, 0]
     again = stream.read(target)
     assert Counter(map(as_sent, again)) == Counter(map(as_sent, sent))
     assert {header(each, "dlq.attempt") for each in again} == {"2"}
     place = f"{stream.settings.transactions_topic}/"
     assert all(header(m, "dlq.id").startswith(f"{place}{m.partition()}/") for m in again)
     assert redrive(stream, "--to", target) == [0, 0, 0, 0]
-    assert stream.written(target) >= 500  # and marks of transactions
-    assert len(stream.read(target)) == 500
+    assert stream.written(target) >= RANDOM  # and marks of transactions
+    assert len(stream.read(target)) == RANDOM
 
 
 def test_after_a_fix_what_was_dead_is_scored_and_a_second_run_redrives_nothing(
@@ -133,8 +137,7 @@ def test_after_a_fix_what_was_dead_is_scored_and_a_second_run_redrives_nothing(
 ) -> None:
     stream.send((f"t-{i}", event(transaction_id=f"t-{i}")) for i in range(1000))
     stream.send((f"bad-{i}", b"{") for i in range(20))
-    off = {"SCORER_DEAD_LETTERS_IN_A_ROW": "0", "SCORER_DEAD_LETTERS_RATIO": "1"}
-    scorer = stream.start(**off)  # the shipped model wants V2 to V28 as well
+    scorer = stream.start(**NO_FUSE)  # the shipped model wants V2 to V28 as well
     stream.wait_committed(1020)
     assert scorer.stop() == 0
     listed = command("dead-letters", "list", "--json", "--limit", "3", stream=stream)
