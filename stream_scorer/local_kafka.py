@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,15 @@ LOCAL_SETTINGS = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
 }
+NO_SETTINGS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """A second listener of a broker, for clients that come to it through something in between."""
+
+    port: int  # where the broker listens
+    announced: int  # the port that it tells those clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,17 @@ class Broker:
     """One broker: its guardian process ends it when we end."""
 
     guardian: subprocess.Popen[bytes]
+    command: Sequence[str]
     log: Path
     port: int
+    remove: Path | None  # the folder that goes with the broker
+    lock: int
+
+    def again(self) -> "Broker":
+        """Start a broker that has ended once more, on the same ports and records."""
+        return start_broker(
+            self.command, log=self.log, port=self.port, remove=self.remove, lock=self.lock
+        )
 
     def stop(self) -> None:
         """Tell the broker to stop; `guardian.wait()` returns when it is gone."""
@@ -54,7 +72,7 @@ class LocalKafka:
     """A running cluster."""
 
     bootstrap: str  # host:port, comma between brokers
-    brokers: Sequence[Broker]
+    brokers: list[Broker]
 
     def exited(self) -> Broker | None:
         """Return a broker that ended by itself, if one did."""
@@ -63,13 +81,20 @@ class LocalKafka:
 
 @contextlib.contextmanager
 def local_kafka(
-    *, brokers: int = 1, data: Path | None = None, port: int | None = None, quick: bool = True
+    *,
+    brokers: int = 1,
+    data: Path | None = None,
+    port: int | None = None,
+    quick: bool = True,
+    detours: Sequence[Detour] = (),
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> Iterator[LocalKafka]:
     """Run a cluster for the length of the `with` block.
 
     `data` keeps the records there; otherwise a temporary folder is used and removed. `port` is the
     first broker's (the others follow it); otherwise free ones are taken. `quick` starts faster and
-    works slower. Raises KafkaTrouble if there is no Java, no network, or no answer in time.
+    works slower. `detours` has a second listener for each broker, or none; `settings` are Kafka's,
+    and win over ours. Raises KafkaTrouble if there is no Java, no network, or no answer in time.
     """
     jars, java = kafka_jars(), find_java()
     ports = [port + i for i in range(brokers)] if port else free_ports(brokers)
@@ -84,22 +109,23 @@ def local_kafka(
         for node in range(1, brokers + 1):
             home = folder / f"broker-{node}"
             home.mkdir(exist_ok=True)
-            settings = home / "server.properties"
-            settings.write_text(server_properties(node, ports, controllers, home / "log"))
+            file = home / "server.properties"
+            known = server_properties(node, ports, controllers, home / "log", detours)
+            file.write_text(known + as_lines(settings))
             temporary = f"-Djava.io.tmpdir={home}"  # native libraries are unpacked there
             command = [java, temporary, "-cp", os.pathsep.join(map(str, jars))]
-            format_storage(command, cluster_id, settings)
+            format_storage(command, cluster_id, file)
             options = QUICK_JAVA if quick else STEADY_JAVA
             started.append(
                 start_broker(
-                    [*command[:1], *options, *command[1:], "kafka.Kafka", str(settings)],
+                    [*command[:1], *options, *command[1:], "kafka.Kafka", str(file)],
                     log=home / "broker.log",
                     port=ports[node - 1],
                     remove=None if data else home,
                     lock=lock,
                 )
             )
-        cluster = LocalKafka(",".join(f"127.0.0.1:{p}" for p in ports), tuple(started))
+        cluster = LocalKafka(",".join(f"127.0.0.1:{p}" for p in ports), started)
         wait_until_ready(cluster)
         yield cluster
     finally:
@@ -164,21 +190,30 @@ def keep_cluster_id(folder: Path) -> str:
 
 
 def server_properties(
-    node: int, ports: Sequence[int], controllers: Sequence[int], logs: Path
+    node: int,
+    ports: Sequence[int],
+    controllers: Sequence[int],
+    logs: Path,
+    detours: Sequence[Detour] = (),
 ) -> str:
     """Return the settings file of one broker that is controller too."""
     replicas = str(min(3, len(ports)))
     in_sync = str(min(2, len(ports)))
     port, controller = ports[node - 1], controllers[node - 1]
+    listens = {"PLAINTEXT": port, "CONTROLLER": controller}
+    announces = {"PLAINTEXT": port}
+    if detours:
+        listens["DETOUR"] = detours[node - 1].port
+        announces["DETOUR"] = detours[node - 1].announced
     voters = ",".join(f"{i}@127.0.0.1:{p}" for i, p in enumerate(controllers, start=1))
     settings = {
         "process.roles": "broker,controller",
         "node.id": str(node),
         "controller.quorum.voters": voters,
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": addresses(listens),
+        "advertised.listeners": addresses(announces),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listens),
         "log.dirs": logs.as_posix(),
         "default.replication.factor": replicas,
         "min.insync.replicas": in_sync,
@@ -187,6 +222,16 @@ def server_properties(
         "transaction.state.log.min.isr": in_sync,
         **LOCAL_SETTINGS,
     }
+    return as_lines(settings)
+
+
+def addresses(ports: Mapping[str, int]) -> str:
+    """Return listeners by name as Kafka writes them, on loopback."""
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+
+
+def as_lines(settings: Mapping[str, str]) -> str:
+    """Return settings as lines of a properties file."""
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
@@ -215,7 +260,7 @@ def start_broker(
             start_new_session=True,
             pass_fds=[lock],
         )
-    return Broker(guardian, log, port)
+    return Broker(guardian, command, log, port, remove, lock)
 
 
 def wait_until_ready(cluster: LocalKafka) -> None:
