@@ -156,27 +156,22 @@ def judge_commits(verdict: Verdict, samples: Sequence[Sample], final: Sequence[F
 
 
 def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float | None]:
-    """Return for each fault the seconds until every partition had moved on, None if one never did.
+    """Return the seconds from each fault until the stream was there again, None if it never was.
 
-    A partition has moved on when its committed offset has, or when all that was there at the
-    moment of the fault is committed.
+    It is there again once, on every partition, a record is committed that came after the fault.
     """
     found: list[float | None] = []
     for at_s in faults:
-        then = next((s for s in reversed(samples) if s.at_s <= at_s), None)
-        later = [s for s in samples if s.at_s > at_s]
-        moved = (s.at_s - at_s for s in later if then is not None and moved_on(then, s))
-        found.append(next(moved, None))
+        then = next((s for s in reversed(samples) if s.at_s <= at_s), samples[0])
+        later = (s for s in samples if s.at_s > at_s)
+        again = (s.at_s - at_s for s in later if is_beyond(s, then.input_ends))
+        found.append(next(again, None))
     return found
 
 
-def moved_on(then: Sample, now: Sample) -> bool:
-    """Tell whether every partition has moved on between two samples."""
-    return all(
-        now.committed.get(partition, 0) > then.committed.get(partition, 0)
-        or now.committed.get(partition, 0) >= end
-        for partition, end in then.input_ends.items()
-    )
+def is_beyond(sample: Sample, ends: Mapping[int, int]) -> bool:
+    """Tell whether on every partition more is committed than there once was."""
+    return all(sample.committed.get(partition, 0) > end for partition, end in ends.items())
 
 
 def commits_within(samples: Sequence[Sample], begin_s: float, end_s: float) -> int:

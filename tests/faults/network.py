@@ -3,8 +3,13 @@
 import time
 
 from tests.faults.processes import SLOW
+from tests.faults.proxy import PRODUCE, Act
 from tests.faults.registry import row
 from tests.faults.trial import Trial
+from tests.integration.stream import wait_for
+
+# Seconds in which a delivery fails: time-outs are 3 (at least once) and 10 (exactly once).
+DELIVERY_S = 12.0
 
 
 @row("R12", "network blackhole of 10, 45 and 90 s")
@@ -18,4 +23,17 @@ def blackhole(trial: Trial) -> None:
         trial.cluster.proxy.blackhole()
         with trial.outage():
             time.sleep(lengths[i])
+            trial.cluster.proxy.heal()
+
+
+@row("R20", "outcomes that cannot be delivered")
+def unwritten(trial: Trial) -> None:
+    """Let nothing that is written arrive until its delivery times out: no offset may pass it."""
+    trial.keep("a", SCORER_KAFKA_PRODUCER_DELIVERY_TIMEOUT_MS="3000", **SLOW).scorer.wait_assigned()
+    for _ in trial.pieces(trial.times(3, 1)):
+        trial.progress()
+        rule = trial.cluster.proxy.on(PRODUCE, Act.DROP_REQUEST)
+        with trial.outage():
+            wait_for("a write", lambda: rule.acted > 0)  # noqa: B023
+            time.sleep(DELIVERY_S)
             trial.cluster.proxy.heal()

@@ -17,12 +17,15 @@ from producer.figures import COLUMNS
 from producer.generate import generate
 from stream_scorer.config import SHIPPED_MODEL
 
+Probabilities = NDArray[np.float32]
 FEATURES = COLUMNS[:-1]
 THRESHOLD = np.float32(0.8)
 # Rows that are drawn; longer workloads go round. Of the drawn, 2 % alert with so many frauds.
 BASE_ROWS = 20_000
 FRAUD_RATE = 0.03
 BAD_RATE = 0.01
+# Every so many rows one whose probability is exactly the threshold: it must alert.
+EDGE_EVERY = 1000
 SCORE, ALERT, LETTER = "score", "alert", "dead letter"
 KINDS = (SCORE, ALERT, LETTER)
 
@@ -55,10 +58,15 @@ class Workload:
 
     @cached_property
     def _rows(self) -> NDArray[np.float64]:
-        """The drawn rows, float64 (at most BASE_ROWS, 30)."""
-        count = min(self.records, BASE_ROWS)
-        chunks = generate(count, seed=self.seed, fraud_rate=FRAUD_RATE)
-        return np.concatenate(list(chunks))[:, :-1]
+        """The drawn rows, float64 (BASE_ROWS, 30)."""
+        chunks = generate(BASE_ROWS, seed=self.seed, fraud_rate=FRAUD_RATE)
+        rows = np.concatenate(list(chunks))[:, :-1]
+        rows[::EDGE_EVERY] = edge(self._session, rows)
+        return rows
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(SHIPPED_MODEL.read_bytes())
 
     @cached_property
     def _values(self) -> list[bytes]:
@@ -67,12 +75,9 @@ class Workload:
         return [msgspec.json.encode(dict(zip(FEATURES, row, strict=True))) for row in rows]
 
     @cached_property
-    def probability(self) -> NDArray[np.float32]:
+    def probability(self) -> Probabilities:
         """The probability of each drawn row, float32 (rows,)."""
-        session = onnxruntime.InferenceSession(SHIPPED_MODEL.read_bytes())
-        (found,) = session.run(["probability"], {"features": self._rows})
-        result: NDArray[np.float32] = found
-        return result
+        return score(self._session, self._rows)
 
     @cached_property
     def bad(self) -> dict[int, tuple[str, bytes | None]]:
@@ -98,6 +103,34 @@ class Workload:
         for n in range(start, stop):
             value = self.bad[n][1] if n in self.bad else self._values[n % len(self._values)]
             yield n % self.partitions, key_of(n), value
+
+
+def score(session: onnxruntime.InferenceSession, rows: NDArray[np.float64]) -> Probabilities:
+    """Return probabilities, float32 (rows,), of rows, float64 (rows, 30)."""
+    (found,) = session.run(["probability"], {"features": rows})
+    result: Probabilities = found
+    return result
+
+
+def edge(session: onnxruntime.InferenceSession, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a row, float64 (30,), whose probability is the threshold to the last bit.
+
+    The row that is nearest to it is moved along one feature after the other, ever finer; raises
+    ValueError if no step meets it.
+    """
+    nearest = rows[int(np.argmin(np.abs(score(session, rows) - THRESHOLD)))]
+    for column in range(len(FEATURES)):
+        middle, width = nearest[column], 1.0
+        while width > np.finfo(np.float32).eps:
+            steps = np.tile(nearest, (4001, 1))
+            steps[:, column] = np.linspace(middle - width, middle + width, len(steps))
+            off = np.abs(score(session, steps) - THRESHOLD)
+            best = int(np.argmin(off))
+            if off[best] == 0:
+                found: NDArray[np.float64] = steps[best]
+                return found
+            middle, width = steps[best, column], width / 1000
+    raise ValueError("no row has exactly the threshold as its probability")
 
 
 def key_of(n: int) -> str:

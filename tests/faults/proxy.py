@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -21,6 +22,7 @@ PRODUCE, OFFSET_COMMIT, END_TXN, TXN_OFFSET_COMMIT = 0, 8, 26, 28
 WAITING = 1000
 ENDLESS = 1 << 60
 START_S = 10.0
+TICK_S = 0.05
 
 
 class Act(Enum):
@@ -78,6 +80,7 @@ class Proxy:
         self._rng = random.Random(seed)  # noqa: S311 - jitter
         self._loop = asyncio.new_event_loop()
         self._routes: list[Route] = []
+        self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._rules: dict[int, Rule] = {}
         self._delay_s = self._jitter_s = 0.0
@@ -92,7 +95,7 @@ class Proxy:
             self._call(self._listen())
             yield self
         finally:
-            self._call(self._cancel_all())
+            self._call(self._end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
             self._loop.close()
@@ -152,37 +155,40 @@ class Proxy:
             ) -> None:
                 await self._meet(route, reader, writer)
 
-            await asyncio.start_server(met, "127.0.0.1", port)
+            self._servers.append(await asyncio.start_server(met, "127.0.0.1", port))
 
-    async def _cancel_all(self) -> None:
+    async def _end(self) -> None:
+        """Close everything; each client's task then ends by itself."""
+        for server in self._servers:
+            server.close()
+        for route in self._routes:
+            route.passing.set()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._reset_all()
+        while tasks:
+            self._reset_all()
+            _, tasks = await asyncio.wait(tasks, timeout=TICK_S)
 
     async def _meet(
         self, route: Route, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Serve one client until one side ends."""
-        await route.passing.wait()
-        try:
-            answers, onward = await asyncio.open_connection("127.0.0.1", route.target)
-        except OSError:  # the broker is down
-            writer.transport.abort()
-            return
-        connection = Connection(writer, onward)
-        self._connections.add(connection)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(route, connection, reader, onward, self._request))
-                group.create_task(self._pump(route, connection, answers, writer, self._answer))
-        except* (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            self._connections.discard(connection)
-            writer.close()
-            onward.close()
+        async with AsyncExitStack() as stack:
+            stack.callback(writer.transport.abort)
+            await route.passing.wait()
+            try:
+                answers, onward = await asyncio.open_connection("127.0.0.1", route.target)
+            except OSError:  # the broker is down
+                return
+            stack.callback(onward.transport.abort)
+            connection = Connection(writer, onward)
+            self._connections.add(connection)
+            stack.callback(self._connections.discard, connection)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(route, connection, reader, onward, self._request))
+                    group.create_task(self._pump(route, connection, answers, writer, self._answer))
+            except* (OSError, asyncio.IncompleteReadError):  # one side has ended
+                pass
 
     async def _pump(
         self,
@@ -212,7 +218,7 @@ class Proxy:
                 if judge(connection, body):
                     jitter = self._rng.uniform(-self._jitter_s, self._jitter_s)
                     sending = (4 + len(body)) / self._bytes_a_second
-                    due = max(due + sending, time.monotonic() + self._delay_s + jitter)
+                    due = max(due, time.monotonic() + self._delay_s + jitter) + sending
                     await waiting.put((due, head + body))
 
         async with asyncio.TaskGroup() as group:

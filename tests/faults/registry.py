@@ -13,7 +13,7 @@ from importlib import import_module
 from tests.faults.trial import Trial
 
 BOTH = ("at-least-once", "exactly-once")
-FAMILIES = ("processes", "brokers", "network")
+FAMILIES = ("processes", "brokers", "network", "transactions")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Row:
     guarantees: tuple[str, ...] = BOTH
     brokers: int = 1
     settings: Mapping[str, str] = field(default_factory=dict)  # of the brokers
+    command: tuple[str, ...] = ()  # the module that scores, and what it is given; else `run`
 
 
 ROWS: dict[str, Row] = {}
@@ -39,13 +40,14 @@ def row(
     *,
     guarantees: tuple[str, ...] = BOTH,
     brokers: int = 1,
+    command: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Trial], None]], Callable[[Trial], None]]:
     """Add the function below to the rows."""
 
     def add(act: Callable[[Trial], None]) -> Callable[[Trial], None]:
         if name in ROWS:
             raise ValueError(f"row {name} is there twice")
-        ROWS[name] = Row(name, title, act, guarantees, brokers)
+        ROWS[name] = Row(name, title, act, guarantees, brokers, command=command)
         return act
 
     return add

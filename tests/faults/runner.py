@@ -27,7 +27,8 @@ class Scale:
 
     records: int
     seed: int
-    quick: bool  # fewer and shorter faults
+    quick: bool = False  # fewer and shorter faults
+    drain_s: float = 180.0  # within which all is committed once the last fault is over
 
 
 def run_rows(chosen: Sequence[tuple[Row, str]], scale: Scale) -> Iterator[Finished]:
@@ -46,7 +47,6 @@ def run_row(
     made: Cluster,
     scale: Scale,
     *,
-    command: tuple[str, ...] = (),
     say: Callable[[str], None] = click.echo,
 ) -> Finished:
     """Run one row with one guarantee, print its CHECK line; its logs stay if it does not hold."""
@@ -57,11 +57,12 @@ def run_row(
     with ExitStack() as stack:
         stack.callback(made.mend)
         one = stack.enter_context(
-            trial(row.id, guarantee, made, workload, folder, quick=scale.quick, command=command)
+            trial(row.id, guarantee, made, workload, folder, quick=scale.quick)
         )
+        one.command = row.command
         try:
             row.act(one)
-            one.finish()
+            one.finish(scale.drain_s)
             result = one.verdict()
         except (BrokenError, TimeoutError, AssertionError) as exc:
             error = str(exc)

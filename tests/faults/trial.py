@@ -20,8 +20,6 @@ from tests.faults.oracle import ALERT, LETTER, SCORE, Workload
 from tests.faults.verifier import Result, Task
 from tests.integration.stream import Scorer, Stream, wait_for
 
-# Seconds within which everything must be committed once all faults are over.
-DRAIN_S = 180.0
 VERIFY_S = 300.0
 # Seconds before a scorer that ended by itself is started anew, as a supervisor would.
 RESTART_S = 0.5
@@ -188,10 +186,10 @@ class Trial:
         if not holds:
             raise BrokenError(what)
 
-    def finish(self) -> None:
+    def finish(self, timeout_s: float) -> None:
         """Let the scorers work off all that was sent, and stop them: each must exit with 0."""
         done = lambda: self.stream.committed() >= self.workload.records  # noqa: E731
-        wait_for("all records committed", done, timeout_s=DRAIN_S)
+        wait_for("all records committed", done, timeout_s=timeout_s)
         for kept in self.kept:
             if kept.scorer.process.poll() is None:
                 kept.scorer.wait_assigned()  # one that has just been started anew
@@ -224,7 +222,7 @@ class Trial:
 
 
 @contextmanager
-def trial(  # noqa: PLR0913 - what a trial is made of
+def trial(
     name: str,
     guarantee: str,
     cluster: Cluster,
@@ -232,7 +230,6 @@ def trial(  # noqa: PLR0913 - what a trial is made of
     folder: Path,
     *,
     quick: bool,
-    command: tuple[str, ...] = (),
 ) -> Iterator[Trial]:
     """Give a trial on fresh topics; no scorer and no verifier outlives it."""
     environ = {
@@ -265,7 +262,7 @@ def trial(  # noqa: PLR0913 - what a trial is made of
             text=True,
         ) as verifier,
     ):
-        made = Trial(cluster, stream, workload, guarantee, quick, verifier, command)
+        made = Trial(cluster, stream, workload, guarantee, quick, verifier)
         try:
             made._order(asdict(task))
             wait_for("the verifier", lambda: "watching" in log.read_text())

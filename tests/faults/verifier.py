@@ -258,7 +258,10 @@ class Watch:
         latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = dict.fromkeys(self.partitions(topics), latest)
         answers = self._client.list_offsets(asked, isolation_level=level, request_timeout=ASK_S)
-        return {(at.topic, at.partition): a.result().offset for at, a in answers.items()}
+        found = {(at.topic, at.partition): a.result().offset for at, a in answers.items()}
+        if min(found.values()) < 0:  # a partition without a leader
+            raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
+        return found
 
     def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
         """Return the partitions that topics have now."""
