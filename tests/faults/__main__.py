@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stream_scorer.errors import BadInput, ScorerError
+from tests.faults.planted import plant_all
 from tests.faults.registry import Row, all_rows
 from tests.faults.runner import Scale, run_rows
 from tests.faults.table import Finished, as_markdown, write
@@ -37,6 +38,7 @@ def choose(only: str, guarantee: str) -> list[tuple[Row, str]]:
 @click.option("--records", type=click.IntRange(min=1000), help="Records a row.")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--quick", is_flag=True, help="20,000 records a row, fewer and shorter faults.")
+@click.option("--plant", is_flag=True, help="First plant every bug and see that it is caught.")
 @click.option(
     "--table",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -49,6 +51,7 @@ def faults(
     records: int | None,
     seed: int,
     quick: bool,
+    plant: bool,
     table: Path | None,
 ) -> None:
     """Break everything around the scorer and check that nothing is lost, nothing doubled.
@@ -56,10 +59,11 @@ def faults(
     \b
     Example: python -m tests.faults --only R01,R02,R12 --quick
 
-    Ends with 1 if a row does not hold.
+    Ends with 1 if a row does not hold, or a planted bug is not caught.
     """
     chosen = choose(only, guarantee or "")
     scale = Scale(records or (QUICK_RECORDS if quick else RECORDS), seed, quick)
+    caught = list(plant_all()) if plant else []
     console = Console(stderr=True)
     finished: list[Finished] = []
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
@@ -68,6 +72,8 @@ def faults(
             finished.append(each)
             progress.advance(task)
     held = sum(each.holds for each in finished)
+    if plant:
+        click.echo(f"{sum(caught)} of {len(caught)} planted bugs are caught")
     click.echo(f"{held} of {len(finished)} rows hold")
     if table is not None:
         write(
@@ -77,7 +83,7 @@ def faults(
             ),
         )
         click.echo(f"The table is in {table}")
-    sys.exit(0 if held == len(finished) else 1)
+    sys.exit(0 if held == len(finished) and all(caught) else 1)
 
 
 def main() -> None:

@@ -41,6 +41,7 @@ class Parts:
     service: type[Service] = Service
     exactly_once: type[ExactlyOnce] = ExactlyOnce
     begin: Callable[[Settings, Guarantee], Begin] = of_guarantee
+    make: Callable[[Settings], Producer] = clients.output_producer
 
 
 def build(settings: Settings, parts: Parts) -> Service:
@@ -56,7 +57,7 @@ def build(settings: Settings, parts: Parts) -> Service:
     metrics = Metrics(CollectorRegistry(), model, drift_window_s=settings.drift_window_s)
     consumer = clients.consumer(settings, {"auto.offset.reset": "error"})
     source = parts.source(consumer, settings.transactions_topic)
-    make: Callable[[], Producer] = partial(clients.output_producer, settings)
+    make: Callable[[], Producer] = partial(parts.make, settings)
     guarantee: Guarantee = (
         parts.exactly_once(make(), make, source)
         if settings.guarantee == "exactly-once"

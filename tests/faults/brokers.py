@@ -1,6 +1,7 @@
 """Rows in which a broker's process is killed, stopped or paused."""
 
 import signal
+import time
 
 from tests.faults.processes import SLOW
 from tests.faults.registry import row
@@ -28,3 +29,15 @@ def stop_broker(trial: Trial) -> None:
 def kill_broker(trial: Trial) -> None:
     """End the broker without a word."""
     end_broker(trial, signal.SIGKILL)
+
+
+@row("R16", "broker paused for 20 s")
+def pause_broker(trial: Trial) -> None:
+    """Pause the broker's process: connections stay open, and nothing answers."""
+    trial.keep("a", **SLOW).scorer.wait_assigned()
+    for _ in trial.pieces(trial.times(3, 1)):
+        trial.progress()
+        trial.cluster.send(signal.SIGSTOP)
+        time.sleep(10 if trial.quick else 20)
+        trial.cluster.send(signal.SIGCONT)
+        trial.fault()

@@ -4,6 +4,7 @@ Each is a scorer of its real parts with one of them replaced, and runs as
 `python -m tests.faults.buggy NAME`.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,19 +24,25 @@ from stream_scorer.source import KafkaSource
 from stream_scorer.transaction import NO_NOTES, ExactlyOnce, Step
 from tests.faults.altered import Parts
 from tests.faults.network import unwritten
+from tests.faults.processes import kill_two
 from tests.faults.transactions import unknown_outcome
 from tests.faults.trial import Trial
 
 ALO, EOS = "at-least-once", "exactly-once"
+SLOW_FROM, SLOW_S = 200, 12.0
+SLEPT: list[bool] = []  # whether this process has been slow already
 
 
 class CommitsFirst(Service):
     """Commits, then waits for what was written."""
 
     def commit(self) -> bool:
-        self._guarantee.commit(self._done)
-        self._done.clear()
-        return super().commit()
+        if self._done:
+            self._guarantee.commit(self._done)
+            self._done.clear()
+        for sink in self._sinks:
+            sink.flush()
+        return True
 
 
 class Shifted(KafkaSource):
@@ -142,6 +149,50 @@ class Rounds(Scorer):
         return replace(outcome, scores=scores)
 
 
+class Eager(Scorer):
+    """Alerts on whatever is scored."""
+
+    def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
+        return replace(self, threshold=0.0).plainly(records, timed=timed)
+
+    def plainly(self, records: Sequence[Record], *, timed: Timed) -> Outcome:
+        return super().__call__(records, timed=timed)
+
+
+class Clocked(Scorer):
+    """Puts the time of scoring into what it publishes."""
+
+    def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
+        outcome = super().__call__(records, timed=timed)
+        now = b'{"scored_at": %d, ' % time.time_ns()
+        scores = [replace(each, value=now + each.value[1:]) for each in outcome.scores]
+        return replace(outcome, scores=scores)
+
+
+class SlowOnce(Scorer):
+    """Takes 12 s for one batch, the first that begins beyond a place: no bug, but a slow model."""
+
+    def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
+        if (records[0].offset() or 0) >= SLOW_FROM and not SLEPT:
+            SLEPT.append(True)
+            time.sleep(SLOW_S)
+        return super().__call__(records, timed=timed)
+
+
+class LeavesOpen(Service):
+    """Ends with a transaction begun, written to and not ended."""
+
+    def run(self) -> None:
+        super().run()
+        self._guarantee.begin().produce(self.topic(), b"{}", b"t0")
+        self._guarantee.begin().flush(10)
+
+    def topic(self) -> str:
+        (sink,) = self._sinks
+        assert isinstance(sink, KafkaSink)
+        return sink._settings.dead_letters_topic
+
+
 class EveryThirdAborted(ExactlyOnce):
     """Aborts every third transaction, as ExactlyOnce itself undoes one: no bug."""
 
@@ -171,6 +222,12 @@ def beside(settings: Settings, _: Guarantee) -> Begin:
     return lambda: producer
 
 
+def patient_producer(settings: Settings) -> Producer:
+    """Return a producer whose open transactions the broker ends after 15 minutes."""
+    name = f"{settings.group_id}-{settings.replica}"
+    return clients.producer(settings, {"transactional.id": name, "transaction.timeout.ms": 900_000})
+
+
 def plain(trial: Trial) -> None:
     """Do no harm."""
     trial.keep("a").scorer.wait_assigned()
@@ -189,7 +246,10 @@ class Bug:
 
 
 # Scorers that are altered but right, for rows that need one.
-HOOKS: dict[str, Parts] = {"every-third-aborted": Parts(exactly_once=EveryThirdAborted)}
+HOOKS: dict[str, Parts] = {
+    "every-third-aborted": Parts(exactly_once=EveryThirdAborted),
+    "slow-once": Parts(scorer=SlowOnce),
+}
 BUGS: dict[str, Bug] = {
     "commit-before-flush": Bug(Parts(service=CommitsFirst), ALO, "ahead", unwritten),
     "one-too-far": Bug(Parts(source=TooFar), ALO, "lost", plain),
@@ -205,6 +265,9 @@ BUGS: dict[str, Bug] = {
     "outside-the-transaction": Bug(
         Parts(exactly_once=EveryThirdAborted, begin=beside), EOS, "dup", plain
     ),
+    "alerts-on-all": Bug(Parts(scorer=Eager), ALO, "phantom", plain),
+    "clock-in-it": Bug(Parts(scorer=Clocked), ALO, "differs", kill_two),
+    "left-open": Bug(Parts(service=LeavesOpen, make=patient_producer), EOS, "open", plain),
     "remembered-offsets": Bug(Parts(source=RemembersOffsets), EOS, "dup", unknown_outcome),
 }
 

@@ -50,7 +50,7 @@ def bad_values() -> list[tuple[str, bytes | None]]:
 
 @dataclass(frozen=True)
 class Workload:
-    """Records 0 to `records` - 1; record n is on partition n modulo `partitions`, in order."""
+    """Records 0 to `records` - 1, which go round the partitions in order."""
 
     seed: int
     records: int
@@ -98,11 +98,11 @@ class Workload:
             return (LETTER,)
         return (SCORE, ALERT) if self.probability_of(n) >= THRESHOLD else (SCORE,)
 
-    def events(self, start: int, stop: int) -> Iterator[tuple[int, str, bytes | None]]:
-        """Yield partition, key and value of the records from `start` to before `stop`."""
+    def events(self, start: int, stop: int) -> Iterator[tuple[str, bytes | None]]:
+        """Yield key and value of the records from `start` to before `stop`."""
         for n in range(start, stop):
             value = self.bad[n][1] if n in self.bad else self._values[n % len(self._values)]
-            yield n % self.partitions, key_of(n), value
+            yield key_of(n), value
 
 
 def score(session: onnxruntime.InferenceSession, rows: NDArray[np.float64]) -> Probabilities:

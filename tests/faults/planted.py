@@ -12,7 +12,16 @@ from tests.faults.runner import Scale, run_row
 # Small: a bug shows at once. Little patience: one of them never comes to an end.
 SCALE = Scale(records=6000, seed=1, quick=True, drain_s=15)
 # Those that `make test` plants; `make faults` plants all.
-FAST = ("one-too-far", "above-not-at", "dead-letter-dropped", "moves-back", "dropped-abort")
+FAST = (
+    "commit-before-flush",
+    "one-too-far",
+    "above-not-at",
+    "random-id",
+    "dead-letter-dropped",
+    "moves-back",
+    "alerts-on-all",
+    "dropped-abort",
+)
 
 
 def caught_as(name: str, made: Cluster) -> set[str]:
@@ -24,7 +33,7 @@ def caught_as(name: str, made: Cluster) -> set[str]:
     return broken | ({"unfinished"} if finished.error else set())
 
 
-def plant() -> Iterator[bool]:
+def plant_all() -> Iterator[bool]:
     """Plant every bug; print a line for each, and yield whether it was caught."""
     with cluster() as made:
         for name, bug in BUGS.items():

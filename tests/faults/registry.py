@@ -13,7 +13,16 @@ from importlib import import_module
 from tests.faults.trial import Trial
 
 BOTH = ("at-least-once", "exactly-once")
-FAMILIES = ("processes", "brokers", "network", "transactions")
+FAMILIES = (
+    "processes",
+    "brokers",
+    "network",
+    "transactions",
+    "groups",
+    "inputs",
+    "figures",
+    "three_brokers",
+)
 
 
 @dataclass(frozen=True)

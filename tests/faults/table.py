@@ -47,7 +47,7 @@ def as_markdown(finished: Sequence[Finished], *, command: str) -> str:
     )
     outer = " | ".join(f"{each.replace('-', ' ')}: lost | repeated | recovery" for each in BOTH)
     lines = [made_by, "", f"| row | fault | {outer} |", "|---" * 8 + "|"]
-    for name, cells in by_row.items():
+    for name, cells in sorted(by_row.items()):
         title = next(iter(cells.values())).row.title
         shown = " | ".join(cells_of(cells.get(guarantee)) for guarantee in BOTH)
         lines.append(f"| {name} | {title} | {shown} |")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from tests.faults.cluster import Cluster
 from tests.faults.oracle import ALERT, LETTER, SCORE, Workload
@@ -97,10 +97,15 @@ class Trial:
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.workload.seed)
+        self._refused: list[KafkaError] = []
+        self.partitions = self.workload.partitions
+        self.connect()
+
+    def connect(self) -> None:
+        """Make the workload's producer, which learns how many partitions there are."""
         self._producer = Producer(
             {"bootstrap.servers": self.stream.bootstrap, "linger.ms": 5, "log_level": 0}
         )
-        self._refused: list[KafkaError] = []
 
     def times(self, full: int, quick: int) -> int:
         """Return how often a fault is repeated."""
@@ -147,7 +152,9 @@ class Trial:
     def send(self, size: int) -> None:
         """Send the next records of the workload; return when all are acknowledged."""
         topic = self.stream.settings.transactions_topic
-        for partition, key, value in self.workload.events(self.sent, self.sent + size):
+        events = self.workload.events(self.sent, self.sent + size)
+        for n, (key, value) in enumerate(events, start=self.sent):
+            partition = n % self.partitions
             while True:
                 try:
                     self._producer.produce(topic, value, key, partition, on_delivery=self._took)
@@ -188,8 +195,7 @@ class Trial:
 
     def finish(self, timeout_s: float) -> None:
         """Let the scorers work off all that was sent, and stop them: each must exit with 0."""
-        done = lambda: self.stream.committed() >= self.workload.records  # noqa: E731
-        wait_for("all records committed", done, timeout_s=timeout_s)
+        wait_for("all records committed", self.is_done, timeout_s=timeout_s)
         for kept in self.kept:
             if kept.scorer.process.poll() is None:
                 kept.scorer.wait_assigned()  # one that has just been started anew
@@ -198,6 +204,17 @@ class Trial:
         restarts = sum(len(kept.codes) for kept in self.kept)
         if restarts:
             self.figures["restarts"] = restarts
+
+    def is_done(self) -> bool:
+        """Tell whether every partition of the input is committed up to its end."""
+        places = self.stream.places()
+        group = self.stream.group
+        try:
+            held = group.committed(places, timeout=10)
+            ends = [group.get_watermark_offsets(place, 10)[1] for place in places]
+        except KafkaException:  # a broker has just come back
+            return False
+        return all(at.offset >= end for at, end in zip(held, ends, strict=True))
 
     def verdict(self) -> Result:
         """Let the verifier judge; return what it found."""
