@@ -44,7 +44,7 @@ def choose(only: str, guarantee: str) -> list[tuple[Row, str]]:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the table here: between its marks (README.md), or into a new file.",
 )
-def faults(
+def faults(  # noqa: PLR0913 - its options
     *,
     only: str,
     guarantee: str | None,

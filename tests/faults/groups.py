@@ -6,13 +6,13 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.faults.processes import SLOW, went
 from tests.faults.registry import row
-from tests.faults.trial import Trial
+from tests.faults.trial import PROTOCOL, Trial
 from tests.integration.stream import wait_for
 
 STATIC = {**SLOW, "SCORER_KAFKA_CONSUMER_SESSION_TIMEOUT_MS": "15000"}
 MEMBER = "SCORER_KAFKA_CONSUMER_GROUP_INSTANCE_ID"
 ASSIGNOR = "SCORER_KAFKA_CONSUMER_PARTITION_ASSIGNMENT_STRATEGY"
-PROTOCOL = {"SCORER_KAFKA_CONSUMER_GROUP_PROTOCOL": "consumer"}
+KIP_848 = {PROTOCOL: "consumer"}
 
 
 def storm(trial: Trial, protocol: dict[str, str]) -> None:
@@ -43,7 +43,7 @@ def cooperative_storm(trial: Trial) -> None:
 @row("R22c", "members join and leave, KIP-848")
 def consumer_storm(trial: Trial) -> None:
     """Let the broker assign."""
-    storm(trial, PROTOCOL)
+    storm(trial, KIP_848)
 
 
 @row("R23", "static member restarted within its session")
@@ -77,7 +77,7 @@ def same_static_member(trial: Trial) -> None:
         other = trial.stream.start(SCORER_REPLICA="b", **STATIC, **{MEMBER: "a"})
         wait_for(
             "one to end",
-            lambda: bool(kept.codes) or other.process.poll() is not None,  # noqa: B023
+            lambda: bool(kept.codes) or other.process.poll() is not None,
         )
         trial.figures["ended_in"] = f"{time.monotonic() - begun:.1f} s"
         code = kept.codes[0] if kept.codes else other.process.poll()
@@ -106,7 +106,7 @@ def more_partitions(trial: Trial) -> None:
 def changed(trial: Trial) -> None:
     """Stop and start with other settings; each clean stop must repeat nothing."""
     exactly, least = ({"SCORER_GUARANTEE": each} for each in ("exactly-once", "at-least-once"))
-    steps = [least, exactly, {**exactly, **PROTOCOL}, {**least, **PROTOCOL}, least]
+    steps = [least, exactly, {**exactly, **KIP_848}, {**least, **KIP_848}, least]
     for i in trial.pieces(len(steps)):
         kept = trial.keep("a", **SLOW, **steps[i])
         kept.scorer.wait_assigned()

@@ -37,7 +37,7 @@ def unwritten(trial: Trial) -> None:
         trial.progress()
         rule = trial.cluster.proxy.on(PRODUCE, Act.DROP_REQUEST)
         with trial.outage():
-            wait_for("a write", lambda: rule.acted > 0)  # noqa: B023
+            wait_for("a write", lambda: rule.acted > 0)
             time.sleep(DELIVERY_S)
             trial.cluster.proxy.heal()
 
@@ -78,19 +78,24 @@ def slow_network(trial: Trial) -> None:
 
 @row("R19", "producer's queue full")
 def full_queue(trial: Trial) -> None:
-    """Hold everything back while there is much to write and little room: memory must not grow."""
+    """Hold back what is written, with little room for it: no more is read, memory is bounded."""
     room = {"SCORER_KAFKA_PRODUCER_QUEUE_BUFFERING_MAX_MESSAGES": "100"}
     kept = trial.keep("a", **room)
     kept.scorer.wait_assigned()
     for _ in trial.pieces(trial.times(3, 1)):
         trial.progress()
         before = resident_mb(kept)
-        trial.cluster.proxy.blackhole()
+        rule = trial.cluster.proxy.on(PRODUCE, Act.HOLD)
         with trial.outage():
-            time.sleep(8)
+            wait_for("a write", lambda: rule.acted > 0)
+            time.sleep(4)
+            read = kept.scorer.metric('scorer_stage_seconds_count{stage="score"}')
+            time.sleep(4)
             grown = resident_mb(kept) - before
+            again = kept.scorer.metric('scorer_stage_seconds_count{stage="score"}')
             trial.cluster.proxy.heal()
         trial.figures["rss_delta"] = f"{grown:.0f} MB"
+        trial.demand(again == read > 0, f"it scored on: {read} batches, then {again}")
         trial.demand(grown < MOST_GROWN_MB, f"memory grew by {grown:.0f} MB")
     trial.demand("BufferError" not in kept.scorer.text(), kept.scorer.text())
 
@@ -108,5 +113,5 @@ def unanswered_commit(trial: Trial) -> None:
     for _ in trial.pieces(trial.times(3, 1)):
         trial.progress()
         rule = trial.cluster.proxy.on(OFFSET_COMMIT, Act.RESET_AFTER, 1)
-        wait_for("a commit", lambda: rule.acted > 0)  # noqa: B023
+        wait_for("a commit", lambda: rule.acted > 0)
         trial.fault()

@@ -70,11 +70,11 @@ def stop_in_odd_states(trial: Trial) -> None:
         trial.pause(0.0, 0.5)
         stop(loading, {0, -signal.SIGTERM})
         joining = start()
-        wait_for("its loop", lambda: "Scoring" in joining.text())  # noqa: B023
+        wait_for("its loop", lambda: "Scoring" in joining.text())
         stop(joining, {0})
         first, second = start(), start()
-        wait_for("its loop", lambda: "Scoring" in first.text())  # noqa: B023
-        wait_for("its loop", lambda: "Scoring" in second.text())  # noqa: B023
+        wait_for("its loop", lambda: "Scoring" in first.text())
+        wait_for("its loop", lambda: "Scoring" in second.text())
         stop(first, {0})
         stop(second, {0})
         alone = start()

@@ -31,6 +31,7 @@ class Act(Enum):
     DROP_REQUEST = "the broker never sees it"
     DROP_ANSWER = "the broker acts, the client never hears of it"
     RESET_AFTER = "the broker acts, then the connection is reset"
+    HOLD = "it and all after it on its connection wait until it is healed"
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Connection:
     client: asyncio.StreamWriter
     broker: asyncio.StreamWriter
     swallow: set[int] = field(default_factory=set)  # correlation ids whose answer is dropped
+    flowing: asyncio.Event = field(default_factory=asyncio.Event)  # requests are not held
     reset_at: set[int] = field(default_factory=set)  # ... at whose answer the connection is reset
 
     def reset(self) -> None:
@@ -110,6 +112,8 @@ class Proxy:
         self._delay_s = self._jitter_s = 0.0
         self._bytes_a_second = ENDLESS
         self._rules.clear()
+        for connection in tuple(self._connections):
+            self._loop.call_soon_threadsafe(connection.flowing.set)
         for each in self._routes:
             self._loop.call_soon_threadsafe(each.passing.set)
 
@@ -181,6 +185,7 @@ class Proxy:
                 return
             stack.callback(onward.transport.abort)
             connection = Connection(writer, onward)
+            connection.flowing.set()
             self._connections.add(connection)
             stack.callback(self._connections.discard, connection)
             try:
@@ -215,7 +220,9 @@ class Proxy:
                 head = await reader.readexactly(4)
                 body = await reader.readexactly(int.from_bytes(head))
                 await route.passing.wait()
-                if judge(connection, body):
+                passed = judge(connection, body)
+                await connection.flowing.wait()
+                if passed:
                     jitter = self._rng.uniform(-self._jitter_s, self._jitter_s)
                     sending = (4 + len(body)) / self._bytes_a_second
                     due = max(due, time.monotonic() + self._delay_s + jitter) + sending
@@ -237,6 +244,8 @@ class Proxy:
             connection.swallow.add(correlation)
         elif rule.act is Act.RESET_AFTER:
             connection.reset_at.add(correlation)
+        elif rule.act is Act.HOLD:
+            connection.flowing.clear()
         return rule.act is not Act.DROP_REQUEST
 
     def _answer(self, connection: Connection, body: bytes) -> bool:

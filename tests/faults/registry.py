@@ -21,6 +21,7 @@ FAMILIES = (
     "groups",
     "inputs",
     "figures",
+    "topics",
     "three_brokers",
 )
 

@@ -150,6 +150,19 @@ def test_dropped_answer_was_acted_upon(proxy: Proxy, port: int, echo: Echo) -> N
     assert echo.seen == [END_TXN, 3]
 
 
+def test_held_request_waits_with_all_behind_it(proxy: Proxy, port: int, echo: Echo) -> None:
+    proxy.on(PRODUCE, Act.HOLD)
+    with connected(port) as sock, connected(port) as other:
+        sock.sendall(request(PRODUCE, 1) + request(3, 2))
+        other.sendall(request(3, 1))
+        assert answer_of(other) == (1, b"")
+        assert silent(sock)
+        assert echo.seen == [3]
+        proxy.heal()
+        assert answer_of(sock) == (1, b"")
+        assert answer_of(sock) == (2, b"")
+
+
 def test_reset_after_acts_first(proxy: Proxy, port: int, echo: Echo) -> None:
     proxy.on(END_TXN, Act.RESET_AFTER, 1)
     with connected(port) as sock:

@@ -40,7 +40,7 @@ def two_of_one_name(trial: Trial) -> None:
             begun = time.monotonic()
             wait_for(
                 "one of two to give up",
-                lambda: bool(kept.codes) or other.process.poll() is not None,  # noqa: B023
+                lambda: bool(kept.codes) or other.process.poll() is not None,
                 timeout_s=180,
             )
             said = [each.text() for each in trial.stream.scorers]
@@ -85,7 +85,7 @@ def every_third_aborted(trial: Trial) -> None:
 
     for _ in trial.pieces(trial.times(20, 5), lasting_s=2.0):
         before = undone()
-        wait_for("an abort", lambda: undone() > before)  # noqa: B023
+        wait_for("an abort", lambda: undone() > before)
     trial.figures["aborted"] = undone()
 
 
@@ -129,5 +129,5 @@ def unknown_outcome(trial: Trial) -> None:
     for _ in trial.pieces(trial.times(3, 1)):
         trial.progress()
         rule = trial.cluster.proxy.on(END_TXN, Act.DROP_ANSWER, 1)
-        wait_for("the end of a transaction", lambda: rule.acted > 0)  # noqa: B023
+        wait_for("the end of a transaction", lambda: rule.acted > 0)
         trial.fault()

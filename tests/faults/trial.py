@@ -24,7 +24,8 @@ VERIFY_S = 300.0
 # Seconds before a scorer that ended by itself is started anew, as a supervisor would.
 RESTART_S = 0.5
 TICK_S = 0.05
-DEFAULTS = {
+PROTOCOL = "SCORER_KAFKA_CONSUMER_GROUP_PROTOCOL"
+DEFAULTS = {  # for the classic protocol; the broker has them for the other one
     # How long the dead keep their partitions.
     "SCORER_KAFKA_CONSUMER_SESSION_TIMEOUT_MS": "6000",
     "SCORER_KAFKA_CONSUMER_HEARTBEAT_INTERVAL_MS": "1000",
@@ -113,7 +114,8 @@ class Trial:
 
     def keep(self, name: str, **environ: str) -> Kept:
         """Start a scorer of a name of its own, and keep it alive."""
-        settings = {**DEFAULTS, "SCORER_REPLICA": name, **environ}
+        ours = {} if environ.get(PROTOCOL) == "consumer" else DEFAULTS
+        settings = {**ours, "SCORER_REPLICA": name, **environ}
         kept = Kept(lambda: self.stream.start(*self.command, **settings))
         self.kept.append(kept)
         return kept
