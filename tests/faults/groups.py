@@ -95,11 +95,19 @@ def more_partitions(trial: Trial) -> None:
     for i in trial.pieces(2):
         trial.progress()
         if i == 1:
-            trial.partitions = trial.stream.partitions = 2 * trial.partitions
-            client = AdminClient({"bootstrap.servers": trial.cluster.bootstrap})
-            made = client.create_partitions([NewPartitions(topic, trial.partitions)])
-            made[topic].result(30)
-            trial.connect()
+            with trial.sending:  # the load goes on in between
+                trial.partitions = trial.stream.partitions = 2 * trial.partitions
+                client = AdminClient({"bootstrap.servers": trial.cluster.bootstrap})
+                made = client.create_partitions([NewPartitions(topic, trial.partitions)])
+                made[topic].result(30)
+
+                def known() -> bool:
+                    found = client.list_topics(topic, timeout=10).topics[topic]
+                    return len(found.partitions) == trial.partitions
+
+                wait_for("the new partitions", known)
+                trial.connect()
+            trial.fault()
 
 
 @row("R35", "guarantee and group protocol changed, back and forth", guarantees=("at-least-once",))

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -99,6 +100,7 @@ class Trial:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.workload.seed)
         self._refused: list[KafkaError] = []
+        self.sending = threading.Lock()
         self.partitions = self.workload.partitions
         self.connect()
 
@@ -143,16 +145,20 @@ class Trial:
                 self.send(end - self.sent)
                 done.wait(TICK_S)
 
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        try:
-            yield
-        finally:
-            done.set()
-            feeder.join()
+        with ThreadPoolExecutor(1) as pool:
+            feeding = pool.submit(feed)
+            try:
+                yield
+            finally:
+                done.set()
+            feeding.result()
 
     def send(self, size: int) -> None:
         """Send the next records of the workload; return when all are acknowledged."""
+        with self.sending:
+            self._send(size)
+
+    def _send(self, size: int) -> None:
         topic = self.stream.settings.transactions_topic
         events = self.workload.events(self.sent, self.sent + size)
         for n, (key, value) in enumerate(events, start=self.sent):
