@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo test fuzz unit check fix train bench lock clean
+.PHONY: help demo test fuzz unit check fix train bench faults lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ train: .venv/dev.ok  ## train models/fraud.onnx anew: make train DATA=creditcard
 
 bench: .venv/dev.ok  ## rows/s and CPU a row on a local Kafka, beside a bare loop
 	$(BIN)/python benchmarks/throughput.py
+
+faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write README's table: about two hours
+	$(BIN)/python -m tests.faults --plant --table README.md
 
 lock: .venv/dev.ok  ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) --output-file requirements/service.txt

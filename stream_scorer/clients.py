@@ -27,6 +27,7 @@ COMMON: Mapping[str, str] = {
     "bootstrap.servers": "127.0.0.1:9092",
     "client.id": f"stream-scorer-{__version__}-{socket.gethostname()}-{os.getpid()}",
     "log_level": "2",  # what it has to say comes through the error callback
+    "reconnect.backoff.max.ms": "1000",  # 10,000 is how long an outage that is over would go on
 }
 CONSUMER: Mapping[str, str] = {
     "enable.auto.commit": "false",  # we commit what is done, not what was handed over

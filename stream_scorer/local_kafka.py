@@ -33,20 +33,7 @@ LOCAL_SETTINGS = {
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.num.partitions": "4",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """One broker: its guardian process ends it when we end."""
-
-    guardian: subprocess.Popen[bytes]
-    log: Path
-    port: int
-
-    def stop(self) -> None:
-        """Tell the broker to stop; `guardian.wait()` returns when it is gone."""
-        if self.guardian.stdin is not None:
-            self.guardian.stdin.close()
+NO_SETTINGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +43,30 @@ class Listener:
     name: str
     protocol: str  # PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL
     port: int
+    announced: int = 0  # the port that it tells its clients, if they come through something else
 
 
-NO_SETTINGS: Mapping[str, str] = {}
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """One broker: its guardian process ends it when we end."""
+
+    guardian: subprocess.Popen[bytes]
+    command: Sequence[str]
+    log: Path
+    port: int
+    remove: Path | None  # the folder that goes with the broker
+    lock: int
+
+    def again(self) -> "Broker":
+        """Start a broker that has ended once more, on the same ports and records."""
+        return start_broker(
+            self.command, log=self.log, port=self.port, remove=self.remove, lock=self.lock
+        )
+
+    def stop(self) -> None:
+        """Tell the broker to stop; `guardian.wait()` returns when it is gone."""
+        if self.guardian.stdin is not None:
+            self.guardian.stdin.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ class LocalKafka:
     """A running cluster."""
 
     bootstrap: str  # host:port, comma between brokers
-    brokers: Sequence[Broker]
+    brokers: list[Broker]
 
     def exited(self) -> Broker | None:
         """Return a broker that ended by itself, if one did."""
@@ -80,15 +88,15 @@ def local_kafka(
     data: Path | None = None,
     port: int | None = None,
     quick: bool = True,
-    listeners: Sequence[Listener] = (),
+    listeners: Sequence[Sequence[Listener]] = (),
     settings: Mapping[str, str] = NO_SETTINGS,
 ) -> Iterator[LocalKafka]:
     """Run a cluster for the length of the `with` block.
 
     `data` keeps the records there; otherwise a temporary folder is used and removed. `port` is the
     first broker's (the others follow it); otherwise free ones are taken. `quick` starts faster and
-    works slower. `listeners`, of one broker, and `settings` are added to the broker's own. Raises
-    KafkaTrouble if there is no Java, no network, or no answer in time.
+    works slower. `listeners` has those of each broker, or nothing; `settings` are Kafka's,
+    and win over ours. Raises KafkaTrouble if there is no Java, no network, or no answer in time.
     """
     jars, java = kafka_jars(), find_java()
     ports = [port + i for i in range(brokers)] if port else free_ports(brokers)
@@ -103,26 +111,24 @@ def local_kafka(
         for node in range(1, brokers + 1):
             home = folder / f"broker-{node}"
             home.mkdir(exist_ok=True)
-            properties = home / "server.properties"
-            properties.write_text(
-                server_properties(
-                    node, ports, controllers, home / "log", listeners=listeners, settings=settings
-                )
-            )
+            file = home / "server.properties"
+            more = listeners[node - 1] if listeners else ()
+            known = server_properties(node, ports, controllers, home / "log", more)
+            file.write_text(known + as_lines(settings))
             temporary = f"-Djava.io.tmpdir={home}"  # native libraries are unpacked there
             command = [java, temporary, "-cp", os.pathsep.join(map(str, jars))]
-            format_storage(command, cluster_id, properties)
+            format_storage(command, cluster_id, file)
             options = QUICK_JAVA if quick else STEADY_JAVA
             started.append(
                 start_broker(
-                    [*command[:1], *options, *command[1:], "kafka.Kafka", str(properties)],
+                    [*command[:1], *options, *command[1:], "kafka.Kafka", str(file)],
                     log=home / "broker.log",
                     port=ports[node - 1],
                     remove=None if data else home,
                     lock=lock,
                 )
             )
-        cluster = LocalKafka(",".join(f"127.0.0.1:{p}" for p in ports), tuple(started))
+        cluster = LocalKafka(",".join(f"127.0.0.1:{p}" for p in ports), started)
         wait_until_ready(cluster)
         yield cluster
     finally:
@@ -191,24 +197,24 @@ def server_properties(
     ports: Sequence[int],
     controllers: Sequence[int],
     logs: Path,
-    *,
-    listeners: Sequence[Listener] = (),
-    settings: Mapping[str, str] = NO_SETTINGS,
+    more: Sequence[Listener] = (),
 ) -> str:
     """Return the settings file of one broker that is controller too."""
     replicas = str(min(3, len(ports)))
     in_sync = str(min(2, len(ports)))
     port, controller = ports[node - 1], controllers[node - 1]
-    voters = ",".join(f"{i}@127.0.0.1:{p}" for i, p in enumerate(controllers, start=1))
-    ours = [Listener("PLAINTEXT", "PLAINTEXT", port), *listeners]
+    ours = [Listener("PLAINTEXT", "PLAINTEXT", port), *more]
     inside = Listener("CONTROLLER", "PLAINTEXT", controller)
-    properties = {
+    voters = ",".join(f"{i}@127.0.0.1:{p}" for i, p in enumerate(controllers, start=1))
+    settings = {
         "process.roles": "broker,controller",
         "node.id": str(node),
         "controller.quorum.voters": voters,
         "controller.listener.names": "CONTROLLER",
-        "listeners": ",".join(f"{each.name}://127.0.0.1:{each.port}" for each in (*ours, inside)),
-        "advertised.listeners": ",".join(f"{each.name}://127.0.0.1:{each.port}" for each in ours),
+        "listeners": addresses({each.name: each.port for each in (*ours, inside)}),
+        "advertised.listeners": addresses(
+            {each.name: each.announced or each.port for each in ours}
+        ),
         "listener.security.protocol.map": ",".join(
             f"{each.name}:{each.protocol}" for each in (*ours, inside)
         ),
@@ -219,9 +225,18 @@ def server_properties(
         "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": in_sync,
         **LOCAL_SETTINGS,
-        **settings,
     }
-    return "".join(f"{key}={value}\n" for key, value in properties.items())
+    return as_lines(settings)
+
+
+def addresses(ports: Mapping[str, int]) -> str:
+    """Return listeners by name as Kafka writes them, on loopback."""
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())
+
+
+def as_lines(settings: Mapping[str, str]) -> str:
+    """Return settings as lines of a properties file."""
+    return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
 def format_storage(command: Sequence[str], cluster_id: str, settings: Path) -> None:
@@ -249,7 +264,7 @@ def start_broker(
             start_new_session=True,
             pass_fds=[lock],
         )
-    return Broker(guardian, log, port)
+    return Broker(guardian, command, log, port, remove, lock)
 
 
 def wait_until_ready(cluster: LocalKafka) -> None:

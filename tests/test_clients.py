@@ -5,7 +5,14 @@ import logging
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from stream_scorer.clients import SAME_ERROR_S, ErrorLog, settled
+from stream_scorer.clients import (
+    SAME_ERROR_S,
+    ErrorLog,
+    consumer_config,
+    producer_config,
+    settled,
+)
+from stream_scorer.config import Settings
 from tests.fakes import Clock
 
 
@@ -50,3 +57,10 @@ def test_answer_that_waiting_does_not_change_is_raised(code: int, timeout_s: flo
     with pytest.raises(KafkaException):
         settled(ask, timeout_s=timeout_s)
     assert asked == 1
+
+
+def test_connection_is_tried_again_within_a_second_unless_a_person_says_otherwise() -> None:
+    key = "reconnect.backoff.max.ms"
+    for side in (consumer_config, producer_config):
+        assert int(side(Settings())[key]) <= 1000
+        assert side(Settings(kafka={key: "7000"}))[key] == "7000"

@@ -167,7 +167,7 @@ def secured_kafka(folder: Path) -> Iterator[Secured]:
         Listener(name, "SASL_SSL" if name == "SASL" else "SSL", port)
         for name, port in ports.items()
     ]
-    with local_kafka(listeners=listeners, settings=settings) as kafka:
+    with local_kafka(listeners=[listeners], settings=settings) as kafka:
         clear = {"CLEAR": kafka.brokers[0].port}
         broker = Secured(kafka.bootstrap, ports | clear, folder)
         broker.set_password(PASSWORD)

@@ -92,6 +92,7 @@ class Stream:
     folder: Path
     partitions: int = 4
     environ: Mapping[str, str] = field(default_factory=dict)
+    copies: int = 1
     scorers: list[Scorer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -113,7 +114,7 @@ class Stream:
         own = {s.control_topic: {"cleanup.policy": "compact"}}
         created = admin.create_topics(
             [
-                NewTopic(topic, self.partitions, 1, config=own.get(topic, {}))
+                NewTopic(topic, self.partitions, self.copies, config=own.get(topic, {}))
                 for topic in (s.transactions_topic, *s.outputs)
             ]
         )
@@ -139,14 +140,14 @@ class Stream:
 
         wait_for(f"{name} of {topic}", shown)
 
-    def start(self, **environ: str) -> Scorer:
-        """Start a scorer; it need not have joined the group yet."""
+    def start(self, *command: str, **environ: str) -> Scorer:
+        """Start a scorer, or another module of ours; it need not have joined the group yet."""
         s = self.settings
         own = {k: v for k, v in os.environ.items() if not k.startswith("SCORER_")}
         log = self.folder / f"scorer-{len(self.scorers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "stream_scorer", "run"],
+                [sys.executable, "-m", *(command or ("stream_scorer", "run"))],
                 stderr=output,
                 env={
                     **own,

@@ -1,0 +1,104 @@
+"""`python -m tests.faults`: runs the rows, prints a CHECK line each, writes the table."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from stream_scorer.errors import BadInput, ScorerError
+from tests.faults.planted import plant_all
+from tests.faults.registry import Row, all_rows
+from tests.faults.runner import Scale, run_rows
+from tests.faults.table import Finished, as_markdown, write
+
+QUICK_RECORDS, RECORDS = 20_000, 200_000
+
+
+def choose(only: str, guarantee: str) -> list[tuple[Row, str]]:
+    """Return the rows asked for, each with each of its guarantees; raise BadInput for others."""
+    rows = all_rows()
+    names = only.split(",") if only else list(rows)
+    unknown = [name for name in names if name not in rows]
+    if unknown:
+        raise BadInput(f"--only names {unknown[0]!r}: want some of {','.join(rows)}")
+    wanted = [rows[name] for name in names]
+    pairs = [(row, each) for row in wanted for each in row.guarantees]
+    chosen = [(row, each) for row, each in pairs if guarantee in {"", each}]
+    if not chosen:
+        raise BadInput(f"no row of {only} is run with {guarantee}")
+    return chosen
+
+
+@click.command()
+@click.option("--only", default="", metavar="R01,R12", help="These rows; otherwise all.")
+@click.option("--guarantee", type=click.Choice(["at-least-once", "exactly-once"]), default=None)
+@click.option("--records", type=click.IntRange(min=1000), help="Records a row.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--quick", is_flag=True, help="20,000 records a row, fewer and shorter faults.")
+@click.option("--plant", is_flag=True, help="First plant every bug and see that it is caught.")
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the table here: between its marks (README.md), or into a new file.",
+)
+def faults(  # noqa: PLR0913 - its options
+    *,
+    only: str,
+    guarantee: str | None,
+    records: int | None,
+    seed: int,
+    quick: bool,
+    plant: bool,
+    table: Path | None,
+) -> None:
+    """Break everything around the scorer and check that nothing is lost, nothing doubled.
+
+    \b
+    Example: python -m tests.faults --only R01,R02,R12 --quick
+
+    Ends with 1 if a row does not hold, or a planted bug is not caught.
+    """
+    chosen = choose(only, guarantee or "")
+    scale = Scale(records or (QUICK_RECORDS if quick else RECORDS), seed, quick)
+    caught = list(plant_all()) if plant else []
+    console = Console(stderr=True)
+    finished: list[Finished] = []
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task("rows", total=len(chosen))
+        for each in run_rows(chosen, scale):
+            finished.append(each)
+            progress.advance(task)
+    held = sum(each.holds for each in finished)
+    if plant:
+        click.echo(f"{sum(caught)} of {len(caught)} planted bugs are caught")
+    click.echo(f"{held} of {len(finished)} rows hold")
+    if table is not None:
+        write(
+            table,
+            as_markdown(
+                finished, command=shlex.join(["python", "-m", "tests.faults", *sys.argv[1:]])
+            ),
+        )
+        click.echo(f"The table is in {table}")
+    sys.exit(0 if held == len(finished) and all(caught) else 1)
+
+
+def main() -> None:
+    """Run; an error of the input is one line."""
+    try:
+        faults.main(standalone_mode=False)
+    except ScorerError as exc:
+        click.echo(f"faults: {exc}", err=True)
+        sys.exit(exc.exit_code)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except click.Abort:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

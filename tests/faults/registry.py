@@ -1,0 +1,70 @@
+"""The rows of the table: a function each, known by its id.
+
+To add one: in the module of its family (or a new one, named in `FAMILIES`) a function that takes a
+`Trial`, sends the workload in pieces while it does harm, and returns with at least one scorer that
+is kept alive; and `@row(id, title)` above it. What must hold is checked by the verifier; what else
+the row finds it gives to `trial.figures`, and what else must hold to `trial.demand`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from tests.faults.trial import Trial
+
+BOTH = ("at-least-once", "exactly-once")
+FAMILIES = (
+    "processes",
+    "brokers",
+    "network",
+    "transactions",
+    "groups",
+    "inputs",
+    "figures",
+    "topics",
+    "three_brokers",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault or input, and what it takes to do it."""
+
+    id: str
+    title: str
+    act: Callable[[Trial], None]
+    guarantees: tuple[str, ...] = BOTH
+    brokers: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the brokers
+    command: tuple[str, ...] = ()  # the module that scores, and what it is given; else `run`
+
+
+ROWS: dict[str, Row] = {}
+# Rows of the scorecard that are not here, with the reason.
+NOT_HERE: dict[str, str] = {}
+
+
+def row(
+    name: str,
+    title: str,
+    *,
+    guarantees: tuple[str, ...] = BOTH,
+    brokers: int = 1,
+    command: tuple[str, ...] = (),
+) -> Callable[[Callable[[Trial], None]], Callable[[Trial], None]]:
+    """Add the function below to the rows."""
+
+    def add(act: Callable[[Trial], None]) -> Callable[[Trial], None]:
+        if name in ROWS:
+            raise ValueError(f"row {name} is there twice")
+        ROWS[name] = Row(name, title, act, guarantees, brokers, command=command)
+        return act
+
+    return add
+
+
+def all_rows() -> dict[str, Row]:
+    """Return every row, by id, in the order of ids."""
+    for family in FAMILIES:
+        import_module(f"tests.faults.{family}")
+    return dict(sorted(ROWS.items()))

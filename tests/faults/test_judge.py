@@ -1,0 +1,141 @@
+"""The judge sees each kind of offence, and nothing where there is none."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from tests.faults.judge import (
+    Found,
+    Sample,
+    Verdict,
+    commits_within,
+    judge_commits,
+    judge_order,
+    judge_outcomes,
+    judge_readers,
+    recoveries,
+)
+from tests.faults.oracle import LETTER, SCORE, Workload, key_of
+
+WORKLOAD = Workload(1, 600, 2)
+GOOD = next(n for n in range(600) if WORKLOAD.expected(n) == (SCORE,))
+BAD = next(iter(WORKLOAD.bad))
+
+
+def outcomes() -> list[Found]:
+    """Return exactly what the oracle wants, on one partition of each topic."""
+    wanted = [(n, kind) for n in range(WORKLOAD.records) for kind in WORKLOAD.expected(n)]
+    return [
+        Found(
+            kind,
+            key_of(n).encode(),
+            (n % 2, n // 2),
+            (kind, 0),
+            n,
+            digest=b"%d" % n,
+            probability=0.0 if kind == LETTER else float(WORKLOAD.probability_of(n)),
+            code=WORKLOAD.bad[n][0] if kind == LETTER else "",
+        )
+        for n, kind in wanted
+    ]
+
+
+def judged(found: Sequence[Found]) -> Verdict:
+    verdict = Verdict()
+    judge_outcomes(verdict, WORKLOAD, found)
+    return verdict
+
+
+def of(n: int) -> Found:
+    return next(each for each in outcomes() if each.key == key_of(n).encode())
+
+
+def test_what_the_oracle_wants_is_without_offence() -> None:
+    assert judged(outcomes()).broken(repeats_allowed=False) == {}
+
+
+def test_missing_outcome_is_lost_and_named() -> None:
+    verdict = judged([each for each in outcomes() if each != of(GOOD)])
+    assert verdict.offenders == {"lost": f"record t{GOOD} has no score"}
+
+
+def test_repeat_with_the_same_bytes_is_allowed_at_least_once_only() -> None:
+    verdict = judged([*outcomes(), replace(of(GOOD), offset=9999)])
+    assert verdict.broken(repeats_allowed=True) == {}
+    assert set(verdict.broken(repeats_allowed=False)) == {"dup"}
+
+
+def test_repeat_with_other_bytes_is_never_allowed() -> None:
+    verdict = judged([*outcomes(), replace(of(GOOD), offset=9999, digest=b"other")])
+    assert set(verdict.broken(repeats_allowed=True)) == {"differs"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"key": b"t600"}, {"key": b"nobody"}, {"key": None}, {"kind": LETTER}]
+)
+def test_outcome_of_nothing_or_of_another_kind_is_a_phantom(change: dict[str, bytes]) -> None:
+    phantom = replace(of(GOOD), **change)  # type: ignore[arg-type]
+    assert "phantom" in judged([*outcomes(), phantom]).offenders
+
+
+@pytest.mark.parametrize(
+    ("n", "change"),
+    [
+        (GOOD, {"probability": 0.5}),
+        (GOOD, {"probability": float("nan")}),
+        (GOOD, {"id_holds": False}),
+        (BAD, {"code": "LIMIT"}),
+        (BAD, {"id_holds": False}),
+    ],
+)
+def test_outcome_that_says_something_else_is_wrong(n: int, change: dict[str, float]) -> None:
+    found = [replace(each, **change) if each == of(n) else each for each in outcomes()]  # type: ignore[arg-type]
+    assert set(judged(found).broken(repeats_allowed=True)) == {"wrong"}
+
+
+def test_what_only_one_reader_saw_is_torn() -> None:
+    verdict = Verdict()
+    judge_readers(verdict, outcomes(), outcomes()[1:])
+    assert verdict.counts == {"torn": 1}
+
+
+def test_outcomes_of_a_partition_that_go_back_are_misordered() -> None:
+    verdict = Verdict()
+    judge_order(verdict, [replace(of(n), offset=-n) for n in (GOOD, GOOD + 2)])
+    assert set(verdict.offenders) == {"misordered"}
+
+
+def sample(at_s: float, committed: int, *, written: int = 600, sent: int = 300) -> Sample:
+    """Return a moment at which both partitions are committed up to there."""
+    ends = {(kind, 0): written for kind in (SCORE, LETTER, "alert")}
+    return Sample(at_s, {0: committed, 1: committed}, {0: sent, 1: sent}, ends)
+
+
+def test_commit_is_ahead_if_an_outcome_before_it_was_not_written_yet() -> None:
+    for written, what in ((200, set()), (150, {"ahead"})):
+        verdict = Verdict()
+        judge_commits(verdict, [sample(1.0, 100, written=written)], outcomes())
+        assert set(verdict.offenders) == what
+
+
+def test_commit_that_moves_back_is_seen() -> None:
+    verdict = Verdict()
+    judge_commits(verdict, [sample(1.0, 100), sample(1.1, 90)], [])
+    assert set(verdict.offenders) == {"back"}
+
+
+def test_stream_is_there_again_once_something_newer_than_the_fault_is_committed() -> None:
+    samples = [
+        sample(1.0, 50, sent=100),
+        sample(2.0, 100, sent=150),
+        sample(3.0, 101, sent=150),
+        sample(4.0, 150, sent=150),
+    ]
+    assert recoveries(samples, [1.5, 3.5]) == [1.5, None]
+
+
+def test_commits_within_an_outage_are_counted() -> None:
+    samples = [sample(1.0, 50), sample(2.0, 50), sample(3.0, 60)]
+    assert commits_within(samples, 0.5, 2.5) == 0
+    assert commits_within(samples, 1.5, 3.5) == 20
