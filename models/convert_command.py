@@ -92,6 +92,9 @@ def convert(  # noqa: PLR0913 - click passes one argument an option
         raise click.UsageError("--amount-center and --amount-scale go together, with --scaler")
     output = output or Path(f"{given.stem}.onnx")
     check_output(output, given)
+    called = name or given.stem
+    if not f"{called}{model_version}".isprintable():
+        raise BadInput(f"--name {called!r}, --model-version {model_version!r}: want printable text")
     features = features or ask(given)
     with train_extra():
         from models import bundle, typical
@@ -107,7 +110,7 @@ def convert(  # noqa: PLR0913 - click passes one argument an option
     if scaled is not None and not columns.sha256:
         columns = columns.around(scaled)
     order = conversion.Order(
-        name=name or given.stem,
+        name=called,
         version=model_version,
         command=command_line(click.get_current_context()),
         features=columns,

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from models.card_figures import figure
@@ -37,20 +38,23 @@ def inspect(file: Path, *, as_json: bool, card: Path | None) -> None:
     """
     model = Model.load(file)
     texts = model.session.get_modelmeta().custom_metadata_map
-    entries = {key: text if key in PLAIN else json.loads(text) for key, text in texts.items()}
-    if as_json:
-        click.echo(json.dumps({"sha256": model.sha256, **entries}, indent=2))
-    else:
-        Console().print(*describe(model, entries), sep="\n")
-    if card is not None:
-        write_card(card, file, model, texts)
-        click.echo(f"Card   {card}", err=True)
+    try:
+        entries = {key: text if key in PLAIN else json.loads(text) for key, text in texts.items()}
+        if as_json:
+            click.echo(json.dumps({"sha256": model.sha256, **entries}, indent=2))
+        else:
+            Console().print(*describe(model, entries), sep="\n")
+        if card is not None:
+            write_card(card, file, model, texts)
+            click.echo(f"Card   {card}", err=True)
+    except (AttributeError, TypeError, ValueError, IndexError) as exc:
+        raise BadInput(f"{file} has metadata of another shape than a bundle's: {exc}") from exc
 
 
 def describe(model: Model, entries: dict[str, Any]) -> list[Table]:
     """Return what a person wants to know, as tables."""
     about = Table("", Column("", overflow="fold"), box=None, show_header=False)
-    about.add_row("model", f"{model.name} {model.version}")
+    about.add_row("model", escape(f"{model.name} {model.version}"))
     about.add_row("sha256", model.sha256)
     golden = entries["golden"]["probability"]
     about.add_row(
@@ -59,17 +63,18 @@ def describe(model: Model, entries: dict[str, Any]) -> list[Table]:
     trained_on, evaluation = entries.get("trained_on", {}), entries.get("evaluation", {})
     for key in ("file", "converted_from", "rows", "frauds", "command"):
         if key in trained_on:
-            about.add_row(key.replace("_", " "), str(trained_on[key]))
+            about.add_row(key.replace("_", " "), escape(str(trained_on[key])))
     for key in ("average_precision", "recall", "precision"):
         if key in evaluation:
             about.add_row(key.replace("_", " "), figure(evaluation[key]))
-    about.add_row("tools", ", ".join(f"{k} {v}" for k, v in entries.get("tools", {}).items()))
+    tools = ", ".join(f"{k} {v}" for k, v in entries.get("tools", {}).items())
+    about.add_row("tools", escape(tools))
     features = Table("feature", "typical", "lowest trained on", "highest", box=None)
     histograms = entries.get("histograms", {})
     for name, typical in zip(model.feature_names, model.baseline.tolist(), strict=True):
         edges = histograms[name]["edges"] if name in histograms else ()
         limits = [f"{edges[0]:.6g}", f"{edges[-1]:.6g}"] if edges else ["?", "?"]
-        features.add_row(name, f"{typical:.6g}", *limits)
+        features.add_row(escape(name), f"{typical:.6g}", *limits)
     return [about, features]
 
 

@@ -103,7 +103,7 @@ def open_saved_model(path: Path) -> KerasNet:
     """Return the net of a SavedModel, by its serving signature."""
     try:
         loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, KeyError) as exc:
+    except (OSError, ValueError, LookupError) as exc:
         raise BadInput(f"{path} is no SavedModel: {first_line(exc)}") from exc
     if not loaded.signatures:
         raise BadInput(f"{path} has no serving signature: write it with model.export(folder)")

@@ -16,6 +16,9 @@ KEPT, ALERTS = 24, 8
 # Points on the way from the baseline row to an alert; finds both sides of the threshold closely.
 STEPS, PATHS = 2001, 4
 
+# Sums of float32 end a step or two beyond 1.
+ROUNDING = 1e-6
+
 # Raw float64 (n, features) to the probability that the brought model itself gives, float64 (n,).
 Probability = Callable[[Floats], Floats]
 
@@ -53,9 +56,9 @@ def check(scores: Floats) -> Floats:
     if not np.isfinite(scores).all():
         raise BadInput("the model gives a score that is not finite; want a probability")
     low, high = float(scores.min()), float(scores.max())
-    if low < 0 or high > 1:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise BadInput(
-            f"the model gives scores from {low:.4g} to {high:.4g}, which are no probabilities; if "
+            f"the model gives scores from {low:.9g} to {high:.9g}, which are no probabilities; if "
             "they are log-odds, say --gives logit"
         )
     if high - low < 1e-6:  # noqa: PLR2004 - what a start of the scorer can tell apart
@@ -63,7 +66,7 @@ def check(scores: Floats) -> Floats:
             f"the model gives {high:.6g} for every row, whatever its features: its scale does not "
             "fit; see --scaler and --scaling"
         )
-    return scores
+    return np.clip(scores, 0, 1)
 
 
 def cross(baseline: Floats, alert: Floats, probability: Probability) -> Floats:

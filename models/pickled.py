@@ -115,8 +115,9 @@ class Reader(pickle.Unpickler):
         try:
             return ALLOWED[module, name]
         except KeyError:
+            called = ascii(f"{module}.{name}")[1:-1]  # it may hold a terminal's commands
             raise BadInput(
-                f"it names {module}.{name}, which a scaler does not need and which is not loaded"
+                f"it names {called}, which a scaler does not need and which is not loaded"
             ) from None
 
 
@@ -132,6 +133,8 @@ def read_scaler(path: Path) -> PickledScaler:
         return to_scaler(load(content))
     except BadInput as exc:
         raise BadInput(f"{path}: {exc}") from None
+    except (ValueError, RecursionError) as exc:  # a key that cannot even be shown
+        raise BadInput(f"{path}: no pickle of a scaler: {type(exc).__name__}") from None
 
 
 def load(content: bytes) -> object:

@@ -71,7 +71,10 @@ def from_toml(path: Path) -> dict[str, Affine]:
         raise BadInput(f"--scaling {path}: {exc.strerror or exc}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise BadInput(f"{path} is not TOML: {exc}") from exc
-    return {name: to_affine(table, f"{path}: {name}") for name, table in tables.items()}
+    try:
+        return {name: to_affine(table, f"{path}: {name}") for name, table in tables.items()}
+    except OverflowError as exc:
+        raise BadInput(f"{path} holds a number that no float64 holds") from exc
 
 
 def to_affine(table: object, where: str) -> Affine:

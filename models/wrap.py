@@ -51,6 +51,7 @@ def check_net(model: onnx.ModelProto, *, name: str, gives_logit: bool) -> Net:
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError) as exc:
         raise BadInput(f"{name} is no valid ONNX model: {first_line(exc)}") from exc
+    check_classes(model.graph, name=name)
     constants = {each.name for each in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in constants]
     if len(inputs) != 1:
@@ -129,6 +130,19 @@ def check_operators(model: onnx.ModelProto, *, name: str) -> None:
     if unknown:
         listed = ", ".join(f"{operator} ({count})" for operator, count in sorted(unknown.items()))
         raise BadInput(f"{name} cannot be converted, for these operators: {listed}")
+
+
+def check_classes(graph: onnx.GraphProto, *, name: str) -> None:
+    """Raise BadInput for a classifier of other classes than 0 and 1: which is fraud is not said."""
+    for node in nodes_of(graph):
+        for attribute in node.attribute:
+            texts = [each.decode(errors="replace") for each in attribute.strings]
+            classes = list(attribute.ints) or texts
+            if attribute.name.startswith("classlabels_") and classes not in ([], [0, 1]):
+                raise BadInput(
+                    f"{name} has the classes {', '.join(map(repr, classes))}: want 0 for genuine "
+                    "and 1 for fraud; train it with those"
+                )
 
 
 def check_weights(graph: onnx.GraphProto, *, name: str) -> None:
@@ -262,6 +276,9 @@ def from_probability(net: Net, constants: list[onnx.TensorProto]) -> Iterator[on
         numpy_helper.from_array(np.array(SMALLEST), "smallest"),
         numpy_helper.from_array(np.array(1 - SMALLEST), "largest"),
         numpy_helper.from_array(np.array(1.0), "one"),
+        # Sums of float32 may end a step beyond.
+        numpy_helper.from_array(np.array(0.0, dtype=np.float32), "none"),
+        numpy_helper.from_array(np.array(1.0, dtype=np.float32), "certain"),
     ]
     found = PREFIX + net.output
     if net.columns == 2:  # noqa: PLR2004 - genuine, fraud
@@ -269,7 +286,8 @@ def from_probability(net: Net, constants: list[onnx.TensorProto]) -> Iterator[on
         yield helper.make_node("Gather", [found, "second"], ["fraud"], axis=1)
         found = "fraud"
     yield helper.make_node("Reshape", [found, "flat"], ["wide"])
-    yield helper.make_node("Cast", ["wide"], ["probability"], to=TensorProto.FLOAT)
+    yield helper.make_node("Cast", ["wide"], ["rounded"], to=TensorProto.FLOAT)
+    yield helper.make_node("Clip", ["rounded", "none", "certain"], ["probability"])
     yield helper.make_node("Cast", ["wide"], ["exact"], to=TensorProto.DOUBLE)
     yield helper.make_node("Clip", ["exact", "smallest", "largest"], ["inside"])
     yield helper.make_node("Sub", ["one", "inside"], ["rest"])

@@ -50,7 +50,7 @@ class Challenger:
 
         `matrix` is raw float64 (rows, features), `probability` the champion's, float32 (rows,).
         """
-        _, second = self.model.score(matrix if self.columns is None else matrix[:, self.columns])
+        second = self._score(matrix if self.columns is None else matrix[:, self.columns])
         finite = np.isfinite(second)
         ours = probability >= np.float32(threshold)
         theirs = second >= np.float32(threshold)  # not finite: false, and counted by itself
@@ -76,6 +76,16 @@ class Challenger:
                 if self._sampled(records[i])
             ],
         )
+
+    def _score(self, matrix: Matrix) -> Vector:
+        """Return its probabilities, float32 (rows,); NaN for a batch that it cannot score.
+
+        The champion's alerts must not wait for a model that nobody relies on.
+        """
+        try:
+            return self.model.score(matrix)[1]
+        except Exception:  # noqa: BLE001 - onnxruntime's errors have no base class but this
+            return np.full(len(matrix), np.nan, dtype=np.float32)
 
     def _sampled(self, record: Record) -> bool:
         """Tell whether a record is in the sample: by its place, so that a repeat decides alike."""

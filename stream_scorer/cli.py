@@ -7,7 +7,7 @@ import click
 
 from stream_scorer import __version__
 from stream_scorer.errors import ScorerError
-from stream_scorer.lazy import LazyGroup
+from stream_scorer.lazy import LazyGroup, ReaderGoneError
 
 COMMANDS = {
     "run": "stream_scorer.run:run",
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(exc.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output went away: `... | head`
+    except ReaderGoneError:  # the reader of our output went away: `... | head`
         sys.stderr.close()
         sys.exit(141)
     except OSError as exc:  # what is not met where it happens: a full disk behind our output

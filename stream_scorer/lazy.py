@@ -7,6 +7,10 @@ from typing import Any
 import click
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our output went away; click would end with 1, which means something else."""
+
+
 class LazyGroup(click.Group):
     """Its commands live in modules of their own: `alerts` should not wait for onnxruntime."""
 
@@ -14,6 +18,13 @@ class LazyGroup(click.Group):
         """Take `places`, a command's `module:name` by what a person types, in the order shown."""
         super().__init__(**rest)
         self._places = places
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's
+        """Run the command; raise ReaderGoneError where its output cannot be written any more."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise ReaderGoneError from exc
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """Return the names in the order in which a newcomer meets them."""

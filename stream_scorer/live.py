@@ -37,7 +37,8 @@ class LiveScorer:
         self._metrics = metrics
         self._group = group
         self._shadow_rows = shadow_rows
-        self._offered: deque[Scorer] = deque(maxlen=1)  # another thread puts in the newest
+        # Another thread puts in the newest; None: what was asked for last is not to be had.
+        self._offered: deque[Scorer | None] = deque(maxlen=1)
         self._candidate: Candidate | None = None
         self._known: set[Partition] = set()  # where it is recorded that this model scores
 
@@ -51,7 +52,11 @@ class LiveScorer:
         self._offered.append(scorer)
 
     def refuse(self, text: str) -> None:
-        """Note that a new model does not take over."""
+        """Note that the newest model does not take over, nor one before it; any thread may."""
+        self._offered.append(None)
+        self._refused(text)
+
+    def _refused(self, text: str) -> None:
         self._metrics.model_changes.labels("refused").inc()
         logger.error("Model refused, %s stays: %s", describe(self.model), text)
 
@@ -78,14 +83,22 @@ class LiveScorer:
             fault = try_out(candidate, records, outcome)
         if fault:
             self._candidate = None
-            self.refuse(f"{describe(candidate.scorer.model)} {fault}")
+            self._refused(f"{describe(candidate.scorer.model)} {fault}")
         elif candidate.rows >= self._shadow_rows:
             self._candidate = None
             self._swap(candidate)
 
-    def _begin(self, scorer: Scorer) -> None:
+    def _begin(self, scorer: Scorer | None) -> None:
         """Take what was offered as the candidate, unless it is at work already."""
+        if self._candidate:
+            logger.info(
+                "%s leaves the shadow after %d rows: what was asked for later counts",
+                describe(self._candidate.scorer.model),
+                self._candidate.rows,
+            )
         self._candidate = None
+        if scorer is None:
+            return
         if scorer.model.sha256 == self.model.sha256:
             logger.info("%s is at work already", describe(scorer.model))
             return
@@ -147,7 +160,7 @@ def try_out(candidate: Candidate, records: Sequence[Record], champion: Outcome) 
     if not scored:  # and headers that cannot be read must not be asked for again
         return ""
     try:
-        outcome = candidate.scorer(scored)
+        outcome = replace(candidate.scorer, challenger=None)(scored)
     except Exception as exc:  # noqa: BLE001 - onnxruntime's errors have no base class but this
         return f"cannot score: {str(exc).splitlines()[0] if str(exc) else type(exc).__name__}"
     if outcome.dead_letters:

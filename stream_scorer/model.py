@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from stream_scorer.errors import BadInput
 from stream_scorer.records import Matrix, Vector
 
 BUNDLE_SCHEMA = "1"
+EXTERNAL_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 # Across kinds of processor; on one machine scores are identical (onnxruntime 1.32, measured).
 TOLERANCE = 1e-6
 # A bundle of 30 features and 160 units is 60 kB; a file beyond this is not one of ours.
@@ -74,8 +76,11 @@ class Model:
         found = hashlib.sha256(content).hexdigest()
         if sha256 and found != sha256:
             raise BadInput(f"model {path} has sha256 {found}: want {sha256}, which it is pinned to")
-        session = open_session(path, content)
-        metadata = session.get_modelmeta().custom_metadata_map
+        try:
+            session = open_session(path, content)
+            metadata = session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as exc:
+            raise BadInput(f"model {path} has a name or a text that is not UTF-8") from exc
         if metadata.get("bundle_schema") != BUNDLE_SCHEMA:
             raise BadInput(
                 f"model {path} is no bundle of schema {BUNDLE_SCHEMA}: it has no feature names and "
@@ -131,6 +136,8 @@ def open_session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # Weights in another file are not part of what is hashed: let there be no folder to look in.
+    options.add_session_config_entry(EXTERNAL_WEIGHTS_FOLDER, os.devnull)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # onnxruntime's errors have no base class but this
@@ -175,6 +182,8 @@ def to_histogram(entry: Mapping[str, Any]) -> Histogram:
     """Check and return a histogram; raise ValueError if it is none."""
     edges = np.asarray(entry["edges"], dtype=np.float64)
     counts = np.asarray(entry["counts"], dtype=np.int64)
+    if (counts < 0).any():
+        raise ValueError("a histogram's counts must not be negative")
     if len(counts) < 1 or edges.shape != (len(counts) + 1,) or not (np.diff(edges) > 0).all():
         raise ValueError("a histogram's edges must ascend and be one more than its counts")
     return Histogram(edges, counts)

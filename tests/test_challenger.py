@@ -136,3 +136,19 @@ def test_batch_without_a_row_compares_nothing(tiny: Model, eager: Model) -> None
     found = compare(tiny, eager, b"{", None)
     assert found.difference.shape == (0,)
     assert (found.champion_only, found.challenger_only, found.not_finite) == (0, 0, 0)
+
+
+def test_challenger_that_raises_is_counted_and_the_champion_alerts(
+    tiny: Model, eager: Model
+) -> None:
+    class Raises:
+        def run(self, *_: object) -> object:
+            raise RuntimeError("index out of bounds")
+
+    broken = replace(eager, session=Raises())
+    challenger = Challenger.beside(tiny, broken, sample=1)
+    outcome = make_scorer(tiny, challenger=challenger)([record(0, GOOD), record(1, FRAUD)])
+    assert len(outcome.alerts) == 1
+    assert outcome.comparison is not None
+    assert outcome.comparison.not_finite == 2
+    assert outcome.comparison.disagreements == []

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from stream_scorer import __version__
 from stream_scorer.cli import COMMANDS, cli
 
+DATA = str(Path(__file__).resolve().parent.parent / "producer" / "transactions_data.csv")
 PROMISED = (
     *("run", "demo", "replay", "score", "check", "alerts", "dead-letters"),
     *("verify", "what-if", "model", "kafka"),
@@ -76,3 +78,12 @@ def test_help_does_not_load_tensorflow() -> None:
         "print({'tensorflow', 'pandas', 'jgo', 'pyarrow', 'matplotlib'} & set(sys.modules))"
     )
     assert run("-c", code).stdout == "set()\n"
+
+
+def test_reader_of_the_output_that_goes_away_is_no_error_of_ours() -> None:
+    command = [sys.executable, "-m", "stream_scorer", "score", DATA, "--output", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 141

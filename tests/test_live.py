@@ -207,3 +207,13 @@ def test_dead_letters_of_a_batch_name_the_model_that_was_at_work(
     bench.live.offer(make_scorer(newer))
     assert bench.turn(GOOD, GOOD, GOOD, GOOD, b"{").model_sha256 == tiny.sha256
     assert bench.turn(b"{").model_sha256 == newer.sha256
+
+
+def test_refused_request_takes_back_the_one_before_it(bench: Bench, newer: Model) -> None:
+    bench.live.offer(make_scorer(newer))
+    bench.turn(GOOD)
+    bench.live.refuse("it is no model")
+    for _ in range(3):
+        bench.turn(GOOD, GOOD)
+    assert bench.changes("swapped") == 0
+    assert bench.changes("refused") == 1

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
+from onnx.external_data_helper import set_external_data
 
 from stream_scorer.errors import BadInput
 from stream_scorer.model import Model, warm_up
@@ -89,6 +90,28 @@ def test_lost_scaling_is_refused(tmp_path: Path) -> None:
 def test_weight_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "nan.onnx", weights=(0.0, float("nan"), 0.01))
     with pytest.raises(BadInput, match="scores golden row 0 as nan"):
+        Model.load(path)
+
+
+def test_weights_in_another_file_are_refused_wherever_that_lies(
+    tmp_path: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = onnx.load(tiny_path)
+    weights = next(each for each in model.graph.initializer if each.name == "weights")
+    (tmp_path / "weights.bin").write_bytes(weights.raw_data)
+    set_external_data(weights, "weights.bin", offset=0, length=len(weights.raw_data))
+    weights.ClearField("raw_data")
+    path = tmp_path / "apart.onnx"
+    path.write_bytes(model.SerializeToString())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=r"apart\.onnx cannot be opened: .*[Ee]xternal data"):
+        Model.load(path)
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path, tiny_path: Path) -> None:
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(tiny_path.read_bytes().replace(b"tiny", b"ti\xff\xff"))
+    with pytest.raises(BadInput, match=r"odd\.onnx"):
         Model.load(path)
 
 
