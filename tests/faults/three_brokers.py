@@ -12,6 +12,8 @@ from tests.integration.stream import wait_for
 
 # Of `LOCAL_SETTINGS`: partitions of the topic that holds the transactions' states.
 STATE_PARTITIONS = 4
+# Seconds that the load lasts while three brokers are bounced.
+BOUNCES_S = 45.0
 STATE_TOPIC = "__transaction_state"
 PATIENT = {**SLOW, "SCORER_KAFKA_CONSUMER_SESSION_TIMEOUT_MS": "30000"}
 
@@ -42,7 +44,7 @@ def bounce(trial: Trial, broker: int) -> None:
     """Kill a broker, start it again, and wait until it has caught up."""
     trial.cluster.end(signal.SIGKILL, broker)
     trial.fault()
-    trial.progress()
+    trial.pause(1.0, 3.0)  # the other two go on alone
     trial.cluster.start(broker)
     wait_for("all copies in sync", lambda: in_sync(trial))
 
@@ -63,7 +65,7 @@ def rolling_bounce(trial: Trial) -> None:
     """Kill one broker after the other."""
     kept = trial.keep("a", **PATIENT)
     kept.scorer.wait_assigned()
-    for _ in trial.pieces(trial.times(3, 1)):
+    for _ in trial.pieces(trial.times(3, 1), lasting_s=BOUNCES_S):
         trial.progress()
         for broker in range(trial.cluster.size):
             bounce(trial, broker)

@@ -134,7 +134,8 @@ def offsets_gone(trial: Trial) -> None:
                     answer.result(30)
                 except KafkaException:  # the group still has a member
                     return False
-                return True
+                now = stream.group.committed(places, timeout=30)
+                return [at.offset for at in now] == [at.offset for at in far]
 
             wait_for("other offsets", altered)
             refused(trial, stream.start(), "it ends at")
