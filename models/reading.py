@@ -94,11 +94,8 @@ def _table(content: bytes, name: str) -> tuple[pd.DataFrame, list[str]]:
         first = pd.read_csv(BytesIO(content), header=None, nrows=1, dtype=str)
         # Labels as text, to see their quotes; in one piece, so that a column has one type.
         table = pd.read_csv(BytesIO(content), dtype={LABEL: str}, low_memory=False)
-    except (
-        pa.ArrowException,
-        OSError,
-        ValueError,
-    ) as exc:  # pandas' parsing errors are ValueErrors
+    # pandas' parsing errors are ValueErrors; a damaged page of Parquet is an OSError.
+    except (pa.ArrowException, OSError, ValueError) as exc:
         reason = " ".join(str(exc).split())
         raise BadInput(f"{name} is no readable CSV or Parquet file: {reason}") from exc
     if not isinstance(table.index, pd.RangeIndex):  # pandas took the first column as row names
