@@ -135,6 +135,8 @@ def judge_commits(verdict: Verdict, samples: Sequence[Sample], final: Sequence[F
             before = history[partition][-1][1] if history[partition] else -1
             if offset < before:
                 verdict.note("back", f"partition {partition}: committed {before}, then {offset}")
+            if offset > (end := sample.input_ends[partition]):
+                verdict.note("beyond", f"partition {partition}: committed {offset}, ends at {end}")
             history[partition].append((i, offset))
     firsts: dict[tuple[int, Where], dict[tuple[str, int], int]] = defaultdict(dict)
     for each in sorted(final, key=lambda found: found.offset):
@@ -158,12 +160,13 @@ def judge_commits(verdict: Verdict, samples: Sequence[Sample], final: Sequence[F
 def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float | None]:
     """Return the seconds from each fault until the stream was there again, None if it never was.
 
-    It is there again once, on every partition, a record is committed that came after the fault.
+    It is there again once, on every partition, a record is committed that came after the first
+    look after the fault: while a broker is away nothing can be looked at.
     """
     found: list[float | None] = []
     for at_s in faults:
-        then = next((s for s in reversed(samples) if s.at_s <= at_s), samples[0])
-        later = (s for s in samples if s.at_s > at_s)
+        then = next((s for s in samples if s.at_s >= at_s), samples[-1])
+        later = (s for s in samples if s.at_s > then.at_s)
         again = (s.at_s - at_s for s in later if is_beyond(s, then.input_ends))
         found.append(next(again, None))
     return found
