@@ -13,7 +13,6 @@ from tests.faults.runner import Scale, run_row
 SCALE = Scale(records=6000, seed=1, quick=True, drain_s=15)
 # Those that `make test` plants; `make faults` plants all.
 FAST = (
-    "commit-before-flush",
     "one-too-far",
     "above-not-at",
     "random-id",
