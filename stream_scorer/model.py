@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import stat
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ BUNDLE_SCHEMA = "1"
 EXTERNAL_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 # Across kinds of processor; on one machine scores are identical (onnxruntime 1.32, measured).
 TOLERANCE = 1e-6
+# Seconds. A loop in a graph may never end; golden rows take microseconds.
+GOLDEN_S = 10.0
 # A bundle of 30 features and 160 units is 60 kB; a file beyond this is not one of ours.
 LARGEST_FILE_BYTES = 256 * 1024 * 1024
 onnxruntime.disable_telemetry_events()  # a bank's scorer tells nobody anything
@@ -109,6 +112,20 @@ class Model:
         """Return logit and probability, float32 (rows,), of raw float64 (rows, features)."""
         logit, probability = self.session.run(["logit", "probability"], {"features": matrix})
         return logit, probability
+
+
+def score_within(seconds: float, model: Model, matrix: Matrix) -> tuple[Vector, Vector]:
+    """Score as `Model.score` does; onnxruntime raises if that takes longer."""
+    options = onnxruntime.RunOptions()
+    timer = threading.Timer(seconds, setattr, (options, "terminate", True))
+    timer.start()
+    try:
+        logit, probability = model.session.run(
+            ["logit", "probability"], {"features": matrix}, options
+        )
+    finally:
+        timer.cancel()
+    return logit, probability
 
 
 def warm_up(model: Model, rows: int) -> None:
@@ -224,8 +241,8 @@ def check_golden_rows(path: Path, model: Model, golden: dict[str, Any]) -> None:
             f"rows have {', '.join(map(str, golden['names']))}: want the same order"
         )
     try:
-        logit, probability = model.score(matrix)
-        alone = model.score(matrix[:1])[1]
+        logit, probability = score_within(GOLDEN_S, model, matrix)
+        alone = score_within(GOLDEN_S, model, matrix[:1])[1]
     except Exception as exc:  # onnxruntime's errors have no base class but this
         raise BadInput(f"model {path} cannot score: {str(exc).splitlines()[0]}") from exc
     if logit.shape != expected.shape or probability.shape != expected.shape:

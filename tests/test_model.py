@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 from onnx.external_data_helper import set_external_data
+from onnxruntime import InferenceSession
 
 from stream_scorer.errors import BadInput
-from stream_scorer.model import Model, warm_up
+from stream_scorer.model import Model, score_within, warm_up
 from tests.bundles import GOLDEN, NAMES, logit, metadata, probability, write_bundle
 
 
@@ -113,6 +114,36 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path, tiny_path: Path) -> No
     path.write_bytes(tiny_path.read_bytes().replace(b"tiny", b"ti\xff\xff"))
     with pytest.raises(BadInput, match=r"odd\.onnx"):
         Model.load(path)
+
+
+def test_graph_that_never_ends_is_given_up(tiny: Model, tiny_path: Path) -> None:
+    model = onnx.load(tiny_path)
+    for node in model.graph.node:
+        node.output[:] = ["once" if name == "logit" else name for name in node.output]
+        node.input[:] = ["once" if name == "logit" else name for name in node.input]
+    value = onnx.helper.make_tensor_value_info
+    body = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Identity", ["go on"], ["on"]),
+            onnx.helper.make_node("Identity", ["x"], ["same"]),
+        ],
+        "body",
+        [
+            value("i", TensorProto.INT64, []),
+            value("go on", TensorProto.BOOL, []),
+            value("x", TensorProto.FLOAT, None),
+        ],
+        [value("on", TensorProto.BOOL, []), value("same", TensorProto.FLOAT, None)],
+    )
+    trips = onnx.numpy_helper.from_array(np.array(10**15), "trips")
+    model.graph.initializer.extend(
+        [trips, onnx.numpy_helper.from_array(np.array(1, dtype=bool), "yes")]
+    )
+    loop = onnx.helper.make_node("Loop", ["trips", "yes", "once"], ["logit"], body=body)
+    model.graph.node.append(loop)
+    endless = replace(tiny, session=InferenceSession(model.SerializeToString()))
+    with pytest.raises(Exception, match="terminate"):
+        score_within(0.1, endless, np.array(GOLDEN))
 
 
 def test_wrong_input_is_refused(tmp_path: Path) -> None:
