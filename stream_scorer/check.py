@@ -23,6 +23,7 @@ from rich.text import Text
 from stream_scorer import clients
 from stream_scorer.challenger import Challenger
 from stream_scorer.config import Settings
+from stream_scorer.control import ControlTopic, find
 from stream_scorer.errors import ScorerError
 from stream_scorer.flags import RUN_SETTINGS, settings_options
 from stream_scorer.model import Model, warm_up
@@ -94,6 +95,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield attempt("producer", lambda: reach_as_producer(settings))
     if settings.control_topic in there:
         yield attempt("control topic", lambda: require_compaction(admin, settings.control_topic))
+        yield attempt("model asked for", lambda: describe_request(settings))
     yield attempt("largest record", lambda: compare_sizes(admin, settings, there))
     wanted = {settings.transactions_topic: AclOperation.READ} | dict.fromkeys(
         settings.outputs, AclOperation.WRITE
@@ -146,6 +148,16 @@ def describe_model(settings: Settings) -> str:
     warm_up(model, settings.max_batch_rows)
     names = ", ".join(model.feature_names)
     return f"{model.name} {model.version} ({model.sha256[:12]}), golden rows hold; events: {names}"
+
+
+def describe_request(settings: Settings) -> str:
+    """Load the model that the control topic asks for, as `run` does; say what it is."""
+    request = ControlTopic(settings).newest()[1]
+    if request is None:
+        return "none: SCORER_MODEL scores"
+    path, sha256 = find(request, path=settings.model, pin=settings.model_sha256)
+    model = Model.load(path, sha256=sha256)
+    return f"{model.name} {model.version} ({model.sha256[:12]}) scores instead of SCORER_MODEL"
 
 
 def describe_challenger(settings: Settings) -> str:

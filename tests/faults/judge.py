@@ -157,24 +157,32 @@ def judge_commits(verdict: Verdict, samples: Sequence[Sample], final: Sequence[F
                 )
 
 
+# Seconds. An older look says nothing of what was there when a fault came.
+FRESH_S = 1.0
+
+
 def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float | None]:
     """Return the seconds from each fault until the stream was there again, None if it never was.
 
-    It is there again once, on every partition, a record is committed that came after the first
-    look after the fault: while a broker is away nothing can be looked at.
+    It is there again once, on every partition, a record is committed that came after the fault.
+    Where nothing could be looked at when it came, as a broker was away: once all is committed that
+    was there at the first look after it.
     """
     found: list[float | None] = []
     for at_s in faults:
-        then = next((s for s in samples if s.at_s >= at_s), samples[-1])
-        later = (s for s in samples if s.at_s > then.at_s)
-        again = (s.at_s - at_s for s in later if is_beyond(s, then.input_ends))
-        found.append(next(again, None))
+        before = next((s for s in reversed(samples) if at_s - FRESH_S <= s.at_s <= at_s), None)
+        later = [s for s in samples if s.at_s > at_s]
+        if before is not None:
+            again = (s for s in later if is_beyond(s, before.input_ends, by=1))
+        else:
+            again = (s for s in later if is_beyond(s, later[0].input_ends, by=0))
+        found.append(next((s.at_s - at_s for s in again), None))
     return found
 
 
-def is_beyond(sample: Sample, ends: Mapping[int, int]) -> bool:
-    """Tell whether on every partition more is committed than there once was."""
-    return all(sample.committed.get(partition, 0) > end for partition, end in ends.items())
+def is_beyond(sample: Sample, ends: Mapping[int, int], *, by: int) -> bool:
+    """Tell whether on every partition so many more are committed than there once were."""
+    return all(sample.committed.get(partition, 0) >= end + by for partition, end in ends.items())
 
 
 def commits_within(samples: Sequence[Sample], begin_s: float, end_s: float) -> int:

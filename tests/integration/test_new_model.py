@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from stream_scorer.config import SHIPPED_MODEL
 from stream_scorer.model import Model
 from tests.bundles import metadata, write_bundle
 from tests.integration.stream import Scorer, Stream, fresh_stream, wait_for
+from tests.integration.test_commands import command
 from tests.integration.test_stream import events, ids
 
 pytestmark = pytest.mark.integration
@@ -183,6 +185,8 @@ def test_request_on_the_topic_reaches_every_replica_and_outlives_a_restart(
             assert replica.stop() == 0
         again = start(stream, **environ)
         assert f"with model fraud 2 ({two[:12]})" in again.text(), "from its first record on"
+        told = command("check", stream=stream, COLUMNS="300", **environ)
+        assert "fraud 2 (" in told.stdout
         switch(environ, "--back")
         wait_for("the file of the settings", lambda: again.metric(SWAPPED) == 1)
     assert again.stop() == 0
@@ -201,6 +205,9 @@ def test_request_that_is_no_good_neither_stops_a_replica_nor_keeps_one_from_star
     wait_for("a refusal", lambda: scorer.metric(REFUSED) == 1)
     again = start(stream, **environ)
     assert "request is refused, SCORER_MODEL scores" in again.text()
+    told = command("check", stream=stream, COLUMNS="300", **environ)
+    assert told.returncode == 1
+    assert re.search(r"NO +model asked for +a request", told.stdout), told.stdout
     assert scorer.stop() == again.stop() == 0
 
 
