@@ -107,7 +107,12 @@ class Trial:
     def connect(self) -> None:
         """Make the workload's producer, which learns how many partitions there are."""
         self._producer = Producer(
-            {"bootstrap.servers": self.stream.bootstrap, "linger.ms": 5, "log_level": 0}
+            {
+                "bootstrap.servers": self.stream.bootstrap,
+                "enable.idempotence": "true",  # or a broker that is killed has a record twice
+                "linger.ms": 5,
+                "log_level": 0,
+            }
         )
 
     def times(self, full: int, quick: int) -> int:
