@@ -48,6 +48,7 @@ class Cluster:
         """Send a signal that ends a broker; return when it is gone."""
         self.send(number, broker)
         self.kafka.brokers[broker].guardian.wait()
+        self.kafka.brokers[broker].stop()  # its pipe is closed: another broker takes its place
 
     def start(self, broker: int = 0) -> None:
         """Start a broker that has ended; return when the whole cluster answers."""

@@ -141,7 +141,11 @@ class Reader:
             error = message.error()
             where, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
             if error is None:
-                self.found.append(self._understand(message))
+                try:
+                    self.found.append(self._understand(message))
+                except (KeyError, ValueError, TypeError):  # no outcome of ours: a phantom
+                    kind = self._kinds[where[0]]
+                    self.found.append(Found(kind, None, (-1, -1), where, offset, b""))
                 self._reached[where] = offset + 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._reached[where] = offset  # behind the marks that end transactions
