@@ -207,7 +207,7 @@ def test_request_that_is_no_good_neither_stops_a_replica_nor_keeps_one_from_star
     assert "request is refused, SCORER_MODEL scores" in again.text()
     told = command("check", stream=stream, COLUMNS="300", **environ)
     assert told.returncode == 1
-    assert re.search(r"NO +model asked for +a request", told.stdout), told.stdout
+    assert re.search(r"NO +model asked for +the control record is not", told.stdout), told.stdout
     assert scorer.stop() == again.stop() == 0
 
 
