@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from tests.faults.processes import SLOW, went
+from tests.faults.processes import SLOW, demand_unmoved
 from tests.faults.proxy import OFFSET_COMMIT, PRODUCE, Act
 from tests.faults.registry import row
 from tests.faults.trial import Kept, Trial
@@ -72,8 +72,7 @@ def slow_network(trial: Trial) -> None:
         time.sleep(lasting_s)
         trial.cluster.proxy.heal()
         trial.fault()
-    trial.demand(went(kept) == 0, f"the group moved: {kept.scorer.text()}")
-    trial.figures["rebalances"] = went(kept)
+    demand_unmoved(trial, kept)
 
 
 @row("R19", "producer's queue full")
@@ -112,6 +111,5 @@ def unanswered_commit(trial: Trial) -> None:
     trial.keep("a", **SLOW).scorer.wait_assigned()
     for _ in trial.pieces(trial.times(3, 1)):
         trial.progress()
-        rule = trial.cluster.proxy.on(OFFSET_COMMIT, Act.RESET_AFTER, 1)
-        wait_for("a commit", lambda: rule.acted > 0)
+        trial.meet(OFFSET_COMMIT, Act.RESET_AFTER)
         trial.fault()

@@ -115,8 +115,7 @@ def short_pauses(trial: Trial) -> None:
         time.sleep(5)
         kept.send(signal.SIGCONT)
         trial.fault()
-    trial.demand(went(kept) == 0, f"the group moved: {kept.scorer.text()}")
-    trial.figures["rebalances"] = went(kept)
+    demand_unmoved(trial, kept)
 
 
 @row("R07", "one of two paused beyond session and max.poll")
@@ -134,6 +133,12 @@ def long_pauses(trial: Trial) -> None:
         time.sleep(length_s)
         pair[i % 2].send(signal.SIGCONT)
         trial.fault()
+
+
+def demand_unmoved(trial: Trial, kept: Kept) -> None:
+    """Demand that no partition was taken from a scorer; note how many were."""
+    trial.demand(went(kept) == 0, f"the group moved: {kept.scorer.text()}")
+    trial.figures["rebalances"] = went(kept)
 
 
 def went(kept: Kept) -> int:

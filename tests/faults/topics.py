@@ -18,12 +18,17 @@ BEFORE, AFTER = 3000, 4000
 
 @contextmanager
 def aside(trial: Trial) -> Iterator[Stream]:
-    """Give a stream beside the verified one: what is taken away there is not lost by the scorer."""
+    """Give a stream beside the verified one, on which a scorer works meanwhile.
+
+    What is taken away there is not lost by the scorer.
+    """
     folder = trial.stream.folder / "aside"
     folder.mkdir()
     environ = {**DEFAULTS, **SLOW, "SCORER_GUARANTEE": trial.guarantee}
-    with fresh_stream(trial.cluster.bootstrap, folder, partitions=4, **environ) as stream:
-        yield stream
+    trial.keep("a", **SLOW).scorer.wait_assigned()
+    for _ in trial.pieces(1):
+        with fresh_stream(trial.cluster.bootstrap, folder, partitions=4, **environ) as stream:
+            yield stream
 
 
 def send(trial: Trial, stream: Stream, start: int, stop: int) -> None:
@@ -65,79 +70,73 @@ def refused(trial: Trial, scorer: Scorer, what: str) -> None:
 @row("R21", "alerts' topic deleted and made anew")
 def alerts_deleted(trial: Trial) -> None:
     """Delete the alerts' topic under load: whatever alerts afterwards must arrive."""
-    trial.keep("a", **SLOW).scorer.wait_assigned()
-    for _ in trial.pieces(1):
-        with aside(trial) as stream:
-            kept = Kept(stream.start)
-            send(trial, stream, 0, BEFORE)
-            stream.wait_committed(BEFORE)
+    with aside(trial) as stream:
+        kept = Kept(stream.start)
+        send(trial, stream, 0, BEFORE)
+        stream.wait_committed(BEFORE)
 
-            def between() -> Iterator[None]:
-                send(trial, stream, BEFORE, BEFORE + AFTER)
-                wait_for("a scorer that ends", lambda: bool(kept.codes))
-                yield
+        def between() -> Iterator[None]:
+            send(trial, stream, BEFORE, BEFORE + AFTER)
+            wait_for("a scorer that ends", lambda: bool(kept.codes))
+            yield
 
-            recreate(stream, stream.settings.alerts_topic, between=between())
-            stream.wait_committed(BEFORE + AFTER)
-            kept.end()
-            numbers = {number_of(message.key()) for message in stream.alerts()}
-            later = range(BEFORE, BEFORE + AFTER)
-            wanted = {n for n in later if ALERT in trial.workload.expected(n)}
-            trial.demand(wanted <= numbers, f"alerts lost: {sorted(wanted - numbers)[:5]}")
-            trial.figures["codes"] = sorted(set(kept.codes))
+        recreate(stream, stream.settings.alerts_topic, between=between())
+        stream.wait_committed(BEFORE + AFTER)
+        kept.end()
+        numbers = {number_of(message.key()) for message in stream.alerts()}
+        later = range(BEFORE, BEFORE + AFTER)
+        wanted = {n for n in later if ALERT in trial.workload.expected(n)}
+        trial.demand(wanted <= numbers, f"alerts lost: {sorted(wanted - numbers)[:5]}")
+        trial.figures["codes"] = sorted(set(kept.codes))
 
 
 @row("R26", "input topic deleted and made anew")
 def input_deleted(trial: Trial) -> None:
     """Delete the input and make it anew: every record of the new one must be done."""
-    trial.keep("a", **SLOW).scorer.wait_assigned()
-    for _ in trial.pieces(1):
-        with aside(trial) as stream:
-            kept = Kept(stream.start)
-            send(trial, stream, 0, BEFORE)
-            stream.wait_committed(BEFORE)
-            recreate(stream, stream.settings.transactions_topic)
-            send(trial, stream, BEFORE, BEFORE + AFTER)
+    with aside(trial) as stream:
+        kept = Kept(stream.start)
+        send(trial, stream, 0, BEFORE)
+        stream.wait_committed(BEFORE)
+        recreate(stream, stream.settings.transactions_topic)
+        send(trial, stream, BEFORE, BEFORE + AFTER)
 
-            def seen() -> set[int | None]:
-                outcomes = [*stream.scores(), *stream.dead_letters()]
-                return {number_of(message.key()) for message in outcomes}
+        def seen() -> set[int | None]:
+            outcomes = [*stream.scores(), *stream.dead_letters()]
+            return {number_of(message.key()) for message in outcomes}
 
-            wanted = set(range(BEFORE, BEFORE + AFTER))
-            wait_for("all of the new topic", lambda: wanted <= seen())
-            kept.end()
-            trial.figures["skipped"] = len(wanted - seen())
+        wanted = set(range(BEFORE, BEFORE + AFTER))
+        wait_for("all of the new topic", lambda: wanted <= seen())
+        kept.end()
+        trial.figures["skipped"] = len(wanted - seen())
 
 
 @row("R27", "records deleted below, and offsets set beyond the end")
 def offsets_gone(trial: Trial) -> None:
     """Let the next record be gone, then let the offset lie beyond the end: it must not jump."""
-    trial.keep("a", **SLOW).scorer.wait_assigned()
-    for _ in trial.pieces(1):
-        with aside(trial) as stream:
-            done_before(trial, stream)
-            send(trial, stream, BEFORE, BEFORE + AFTER)
-            written = len(stream.scores())
-            client = AdminClient({"bootstrap.servers": stream.bootstrap, "log_level": 0})
-            places = stream.places()
-            held = stream.group.committed(places, timeout=30)
-            gone = [TopicPartition(at.topic, at.partition, at.offset + 100) for at in held]
-            for each in client.delete_records(gone).values():
-                each.result(30)
-            refused(trial, stream.start(), "100 records are gone")
-            far = [TopicPartition(at.topic, at.partition, 1_000_000) for at in held]
-            asked = ConsumerGroupTopicPartitions(stream.settings.group_id, far)
+    with aside(trial) as stream:
+        done_before(trial, stream)
+        send(trial, stream, BEFORE, BEFORE + AFTER)
+        written = len(stream.scores())
+        client = AdminClient({"bootstrap.servers": stream.bootstrap, "log_level": 0})
+        places = stream.places()
+        held = stream.group.committed(places, timeout=30)
+        gone = [TopicPartition(at.topic, at.partition, at.offset + 100) for at in held]
+        for each in client.delete_records(gone).values():
+            each.result(30)
+        refused(trial, stream.start(), "100 records are gone")
+        far = [TopicPartition(at.topic, at.partition, 1_000_000) for at in held]
+        asked = ConsumerGroupTopicPartitions(stream.settings.group_id, far)
 
-            def altered() -> bool:
-                try:
-                    (answer,) = client.alter_consumer_group_offsets([asked]).values()
-                    answer.result(30)
-                except KafkaException:  # the group still has a member
-                    return False
-                now = stream.group.committed(places, timeout=30)
-                return [at.offset for at in now] == [at.offset for at in far]
+        def altered() -> bool:
+            try:
+                (answer,) = client.alter_consumer_group_offsets([asked]).values()
+                answer.result(30)
+            except KafkaException:  # the group still has a member
+                return False
+            now = stream.group.committed(places, timeout=30)
+            return [at.offset for at in now] == [at.offset for at in far]
 
-            wait_for("other offsets", altered)
-            refused(trial, stream.start(), "it ends at")
-            trial.demand(len(stream.scores()) == written, "it has scored all the same")
-            trial.figures["skipped"] = 0
+        wait_for("other offsets", altered)
+        refused(trial, stream.start(), "it ends at")
+        trial.demand(len(stream.scores()) == written, "it has scored all the same")
+        trial.figures["skipped"] = 0

@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from tests.faults.cluster import Cluster
 from tests.faults.oracle import ALERT, LETTER, SCORE, Workload
+from tests.faults.proxy import Act
 from tests.faults.verifier import Result, Task
 from tests.integration.stream import Scorer, Stream, wait_for
 
@@ -183,6 +184,11 @@ class Trial:
         """Return when more is committed than now."""
         before = self.stream.committed()
         wait_for("progress", lambda: self.stream.committed() > before, timeout_s=timeout_s)
+
+    def meet(self, api_key: int, act: Act) -> None:
+        """Let the proxy act once on a request of that kind; return when it has."""
+        rule = self.cluster.proxy.on(api_key, act, 1)
+        wait_for(f"a request of kind {api_key}", lambda: rule.acted > 0)
 
     def pause(self, least_s: float, most_s: float) -> None:
         """Wait for a random time: a fault must not come at a moment of our choice."""

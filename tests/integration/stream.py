@@ -125,6 +125,17 @@ class Stream:
             {"bootstrap.servers": self.bootstrap, "group.id": s.group_id, "log_level": 0}
         )
 
+    def names(self) -> dict[str, str]:
+        """Return the variables that name a scorer its topics and its group."""
+        s = self.settings
+        return {
+            "SCORER_TRANSACTIONS_TOPIC": s.transactions_topic,
+            "SCORER_ALERTS_TOPIC": s.alerts_topic,
+            "SCORER_SCORES_TOPIC": s.scores_topic,
+            "SCORER_DEAD_LETTERS_TOPIC": s.dead_letters_topic,
+            "SCORER_GROUP_ID": s.group_id,
+        }
+
     def set_topic(self, topic: str, name: str, value: str) -> None:
         """Change one setting of a topic; return when the broker shows it."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
@@ -142,7 +153,6 @@ class Stream:
 
     def start(self, *command: str, **environ: str) -> Scorer:
         """Start a scorer, or another module of ours; it need not have joined the group yet."""
-        s = self.settings
         own = {k: v for k, v in os.environ.items() if not k.startswith("SCORER_")}
         log = self.folder / f"scorer-{len(self.scorers)}.log"
         with log.open("wb") as output:
@@ -152,11 +162,7 @@ class Stream:
                 env={
                     **own,
                     "SCORER_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
-                    "SCORER_TRANSACTIONS_TOPIC": s.transactions_topic,
-                    "SCORER_ALERTS_TOPIC": s.alerts_topic,
-                    "SCORER_SCORES_TOPIC": s.scores_topic,
-                    "SCORER_DEAD_LETTERS_TOPIC": s.dead_letters_topic,
-                    "SCORER_GROUP_ID": s.group_id,
+                    **self.names(),
                     "SCORER_HTTP_PORT": "0",
                     "SCORER_REPLICA": f"replica-{len(self.scorers)}",
                     **self.environ,

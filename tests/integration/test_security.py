@@ -61,7 +61,6 @@ def command(
     stream: Stream, name: str, *arguments: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the program as the scorer's user; a run that does not end is a failure."""
-    s = stream.settings
     return subprocess.run(
         [sys.executable, "-m", "stream_scorer", name, *arguments],
         capture_output=True,
@@ -70,11 +69,7 @@ def command(
         check=False,
         env={
             "COLUMNS": "500",  # nothing is wrapped
-            "SCORER_TRANSACTIONS_TOPIC": s.transactions_topic,
-            "SCORER_ALERTS_TOPIC": s.alerts_topic,
-            "SCORER_SCORES_TOPIC": s.scores_topic,
-            "SCORER_DEAD_LETTERS_TOPIC": s.dead_letters_topic,
-            "SCORER_GROUP_ID": s.group_id,
+            **stream.names(),
             "SCORER_HTTP_PORT": "0",
             "SCORER_REPLICA": "replica-0",
             **environ,
