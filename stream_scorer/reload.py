@@ -64,7 +64,7 @@ class Reloader:
         self._stop = threading.Event()
 
     def ask(self) -> None:
-        """Load the file again at the next look, changed or not; a signal handler may call it."""
+        """Load the file again at the next look, changed or not; another thread may call it."""
         self._asked.set()
 
     def look(self) -> None:

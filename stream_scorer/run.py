@@ -3,15 +3,12 @@
 import faulthandler
 import gc
 import logging
-import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from types import FrameType
 
 import click
 from prometheus_client import CollectorRegistry
@@ -33,6 +30,7 @@ from stream_scorer.policy import Policy
 from stream_scorer.reload import Reloader, signature
 from stream_scorer.scorer import Scorer
 from stream_scorer.service import Pace, Service
+from stream_scorer.signals import Signals, end
 from stream_scorer.sinks import SINKS
 from stream_scorer.source import KafkaSource
 from stream_scorer.stall import Stalls, has_records
@@ -41,9 +39,6 @@ from stream_scorer.transaction import ExactlyOnce
 
 logger = logging.getLogger(__name__)
 
-# Seconds from a signal to the end, whatever hangs. A flush takes 30 at most; Kubernetes grants 30
-# by default, so deploy/ sets terminationGracePeriodSeconds to 60.
-STOP_DEADLINE_S = 45.0
 # Objects. A batch makes hundreds that go by themselves; at the default of 700 each is searched.
 GC_THRESHOLD = 50_000
 
@@ -59,18 +54,14 @@ def run(settings: Settings) -> None:
     Exits 0 after a signal, once all that was scored is committed. Every flag is also a SCORER_
     variable and a line of the TOML file.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):  # until there is something to drain
-        signal.signal(number, lambda _, __: sys.exit(0))
+    signals = Signals()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     registry, health = CollectorRegistry(), Health()
     service, reloader, model = assemble(settings, registry, health)
-    stop_on_signals(service)
+    signals.drain(stop=service.stop, reload=reloader.ask)
     threading.Thread(target=watch, args=(health,), name="watchdog", daemon=True).start()
-    signal.signal(signal.SIGHUP, lambda _, __: reloader.ask())
     settle_memory()
     with ExitStack() as stack:
         stack.enter_context(reloader.looking(service.fail))
@@ -206,36 +197,9 @@ def settle_memory() -> None:
     gc.set_threshold(GC_THRESHOLD)
 
 
-def stop_on_signals(service: Service) -> None:
-    """Let SIGTERM and SIGINT end the loop, and the process at the latest after the deadline."""
-
-    def handle(_: int, __: FrameType | None) -> None:
-        service.stop()  # a handler that raised would throw away a fetched batch
-        if not told:  # a second signal changes nothing
-            told.append(True)
-            timer.start()
-
-    told: list[bool] = []
-    timer = threading.Timer(STOP_DEADLINE_S, give_up)
-    timer.daemon = True
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-
-
 def watch(health: Health) -> None:
     """End the process if the loop hangs, in a call of the client that never returns."""
     while health.live()[0]:
         time.sleep(1)
-    end(f"hangs: {health.live()[1]}")
-
-
-def give_up() -> None:
-    """End a process that does not stop."""
-    end(f"not stopped {STOP_DEADLINE_S:.0f} s after the signal")
-
-
-def end(why: str) -> None:
-    """End a process that hangs; nothing is lost, as nothing was committed meanwhile."""
-    sys.stderr.write(f"stream-scorer: {why}\n")
     faulthandler.dump_traceback(all_threads=True)
-    os._exit(1)
+    end(f"hangs: {health.live()[1]}")

@@ -79,7 +79,7 @@ class Service:
         self._rejected: Tally[str] = Tally()  # by code, since the last commit
 
     def stop(self) -> None:
-        """Ask the loop to end after this turn; a signal handler may call it."""
+        """Ask the loop to end after this turn; another thread may call it."""
         self._stop.set()
 
     def fail(self, exc: Exception) -> None:

@@ -18,9 +18,10 @@ from stream_scorer.health import Health
 from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
-from stream_scorer.run import check_cluster, stop_on_signals
+from stream_scorer.run import check_cluster
 from stream_scorer.scorer import Scorer
 from stream_scorer.service import Pace, Service
+from stream_scorer.signals import Signals
 from stream_scorer.sinks.kafka import Begin, KafkaSink
 from stream_scorer.source import KafkaSource
 from stream_scorer.transaction import ExactlyOnce
@@ -77,9 +78,10 @@ def build(settings: Settings, parts: Parts) -> Service:
 
 def run(settings: Settings, parts: Parts) -> None:
     """Score until a signal, as `stream-scorer run` does."""
+    signals = Signals()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     service = build(settings, parts)
-    stop_on_signals(service)
+    signals.drain(stop=service.stop, reload=lambda: None)
     service.run()
