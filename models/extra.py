@@ -1,5 +1,6 @@
 """The libraries of the extra `train`: imported by the commands that need them, and by no other."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ def train_extra() -> Iterator[None]:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the one that can be exported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow is loud as it starts
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # and tells tf2onnx how to be newer
     try:
         yield
     except ModuleNotFoundError as exc:
