@@ -180,6 +180,34 @@ def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float
     return found
 
 
+def idleness(samples: Sequence[Sample], at_s: float) -> str:
+    """Say why a fault at that moment proves nothing; nothing if it met work.
+
+    It did if something was committed before it and after it, and something that had been sent was
+    not committed within FRESH_S around it, or at the looks just before and after it.
+    """
+    before = [s for s in samples if s.at_s <= at_s]
+    after = [s for s in samples if s.at_s > at_s]
+    near = [s for s in samples if abs(s.at_s - at_s) <= FRESH_S]
+    if not any(committed_in(s) for s in before):
+        return "nothing was committed before it"
+    if not any(committed_in(s) > committed_in(before[-1]) for s in after):
+        return "nothing was committed after it"
+    if not any(is_waiting(s) for s in (before[-1], *near, after[0])):
+        return "all that had been sent was committed"
+    return ""
+
+
+def committed_in(sample: Sample) -> int:
+    """Return how many records were committed."""
+    return sum(sample.committed.values())
+
+
+def is_waiting(sample: Sample) -> bool:
+    """Tell whether something that had been sent was not committed."""
+    return not is_beyond(sample, sample.input_ends, by=0)
+
+
 def is_beyond(sample: Sample, ends: Mapping[int, int], *, by: int) -> bool:
     """Tell whether on every partition so many more are committed than there once were."""
     return all(sample.committed.get(partition, 0) >= end + by for partition, end in ends.items())
@@ -187,7 +215,7 @@ def is_beyond(sample: Sample, ends: Mapping[int, int], *, by: int) -> bool:
 
 def commits_within(samples: Sequence[Sample], begin_s: float, end_s: float) -> int:
     """Return how many records were committed between two moments."""
-    sums = [sum(s.committed.values()) for s in samples if begin_s <= s.at_s <= end_s]
+    sums = [committed_in(s) for s in samples if begin_s <= s.at_s <= end_s]
     return sums[-1] - sums[0] if sums else 0
 
 

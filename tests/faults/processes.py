@@ -65,6 +65,7 @@ def stop_in_odd_states(trial: Trial) -> None:
     kept = trial.keep("a", **SLOW)
     kept.scorer.wait_assigned()
     for _ in trial.pieces(trial.times(5, 1)):
+        trial.progress()
         trial.fault()
         loading = start()
         trial.pause(0.0, 0.5)

@@ -10,6 +10,7 @@ from tests.faults.judge import (
     Sample,
     Verdict,
     commits_within,
+    idleness,
     judge_commits,
     judge_order,
     judge_outcomes,
@@ -154,3 +155,22 @@ def test_commits_within_an_outage_are_counted() -> None:
     samples = [sample(1.0, 50), sample(2.0, 50), sample(3.0, 60)]
     assert commits_within(samples, 0.5, 2.5) == 0
     assert commits_within(samples, 1.5, 3.5) == 20
+
+
+@pytest.mark.parametrize(
+    ("committed", "flaw"),
+    [
+        ((50, 60, 90), ""),
+        ((100, 100, 110), ""),  # some had been sent when it was next looked at
+        ((0, 0, 100), "before"),
+        ((50, 50, 50), "after"),
+        ((100, 110, 120), "all that had been sent"),
+    ],
+)
+def test_fault_proves_something_only_if_it_met_work(
+    committed: tuple[int, int, int], flaw: str
+) -> None:
+    sent = zip((1.0, 3.0, 5.0), committed, (100, 110, 120), strict=True)
+    samples = [sample(at_s, done, sent=there) for at_s, done, there in sent]
+    assert flaw in idleness(samples, 2.0)
+    assert bool(flaw) == bool(idleness(samples, 2.0))
