@@ -4,6 +4,7 @@ To add one: in the module of its family (or a new one, named in `FAMILIES`) a fu
 `Trial`, sends the workload in pieces while it does harm, and returns with at least one scorer that
 is kept alive; and `@row(id, title)` above it. What must hold is checked by the verifier; what else
 the row finds it gives to `trial.figures`, and what else must hold to `trial.demand`.
+Rows that ordinary tests show are in `ordinary.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,6 +46,8 @@ NOT_HERE: dict[str, str] = {
     "R17": "not written yet: a broker on a small file system of its own, which takes root to mount",
     "R53": "not written yet: an hour at 70 % load, with retention, as it would fill the disk",
     "R54": "not written yet: ten idle minutes, then a burst",
+    "R55": "there is no container yet",
+    "R57": "there is no audit of the dependencies yet",
 }
 
 

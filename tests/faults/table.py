@@ -10,6 +10,7 @@ import confluent_kafka
 
 from stream_scorer.errors import BadInput
 from stream_scorer.kafka_jars import KAFKA_VERSION
+from tests.faults.ordinary import Shown
 from tests.faults.registry import BOTH, NOT_HERE, Row
 from tests.faults.verifier import Result
 
@@ -33,8 +34,8 @@ class Finished:
         return not self.error and self.result is not None and not self.result.broken
 
 
-def as_markdown(finished: Sequence[Finished], *, command: str) -> str:
-    """Return the table, dated, with versions and the command that makes it."""
+def as_markdown(finished: Sequence[Finished], shown: Sequence[Shown], *, command: str) -> str:
+    """Return both tables, dated, with versions and the command that makes them."""
     by_row: dict[str, dict[str, Finished]] = {}
     for each in finished:
         by_row.setdefault(each.row.id, {})[each.guarantee] = each
@@ -49,8 +50,15 @@ def as_markdown(finished: Sequence[Finished], *, command: str) -> str:
     lines = [made_by, "", f"| row | fault | {outer} |", "|---" * 8 + "|"]
     for name, cells in sorted(by_row.items()):
         title = next(iter(cells.values())).row.title
-        shown = " | ".join(cells_of(cells.get(guarantee)) for guarantee in BOTH)
-        lines.append(f"| {name} | {title} | {shown} |")
+        figures = " | ".join(cells_of(cells.get(guarantee)) for guarantee in BOTH)
+        lines.append(f"| {name} | {title} | {figures} |")
+    if shown:
+        lines += ["", "| row | input or fault | shown by | result |", "|---" * 4 + "|"]
+        lines += [
+            f"| {each.row.id} | {each.row.title} | {each.shown_by} | "
+            f"{each.found if each.holds else '**broken**'} |"
+            for each in sorted(shown, key=lambda one: one.row.id)
+        ]
     if NOT_HERE:
         lines += ["", "Not run:"]
         lines += [f"- {name}: {reason}" for name, reason in sorted(NOT_HERE.items())]
