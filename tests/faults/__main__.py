@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stream_scorer.errors import BadInput, ScorerError
+from tests.faults.disk import why_not as why_no_disk
 from tests.faults.ordinary import ROWS as ORDINARY
 from tests.faults.ordinary import Ordinary, Shown, run_ordinary
 from tests.faults.planted import plant_all
-from tests.faults.registry import Row, all_rows
+from tests.faults.registry import NOT_HERE, Row, all_rows
 from tests.faults.runner import Scale, run_rows
 from tests.faults.table import Finished, as_markdown, write
 
@@ -23,10 +24,11 @@ QUICK_RECORDS, RECORDS = 20_000, 200_000
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is run: rows, each with each of its guarantees, and those that ordinary tests show."""
+    """What is run, and what is not, by the reason."""
 
-    faults: Sequence[tuple[Row, str]]
+    faults: Sequence[tuple[Row, str]]  # each with each of its guarantees
     ordinary: Sequence[Ordinary]
+    not_run: dict[str, str]
 
 
 def choose(only: str, guarantee: str) -> Chosen:
@@ -37,12 +39,15 @@ def choose(only: str, guarantee: str) -> Chosen:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise BadInput(f"--only names {unknown[0]!r}: want some of {','.join(known)}")
+    disks = [name for name in names if name in rows and rows[name].small_disk]
+    not_run = dict.fromkeys(disks, why) if disks and (why := why_no_disk()) else {}
     pairs = [(rows[name], each) for name in names if name in rows for each in rows[name].guarantees]
     chosen = Chosen(
-        [(row, each) for row, each in pairs if guarantee in {"", each}],
+        [(row, each) for row, each in pairs if guarantee in {"", each} and row.id not in not_run],
         [] if guarantee else [ordinary[name] for name in names if name in ordinary],
+        not_run,
     )
-    if not chosen.faults and not chosen.ordinary:
+    if not (chosen.faults or chosen.ordinary or chosen.not_run):
         raise BadInput(f"no row of {only} is run with {guarantee}")
     return chosen
 
@@ -78,6 +83,8 @@ def faults(  # noqa: PLR0913 - its options
     """
     chosen = choose(only, guarantee or "")
     scale = Scale(records or (QUICK_RECORDS if quick else RECORDS), seed, quick)
+    for name, why in chosen.not_run.items():
+        click.echo(f"CHECK {name}: not run: {why}")
     caught = list(plant_all()) if plant else []
     console = Console(stderr=True)
     finished: list[Finished] = []
@@ -96,7 +103,7 @@ def faults(  # noqa: PLR0913 - its options
     click.echo(f"{sum(verdicts)} of {len(verdicts)} rows hold")
     if table is not None:
         command = shlex.join(["python", "-m", "tests.faults", *sys.argv[1:]])
-        write(table, as_markdown(finished, shown, command=command))
+        write(table, as_markdown(finished, shown, NOT_HERE | chosen.not_run, command=command))
         click.echo(f"The table is in {table}")
     sys.exit(0 if all(verdicts) and all(caught) else 1)
 
