@@ -64,4 +64,5 @@ def run(*command: str) -> None:
     except FileNotFoundError:
         raise CannotMountError(f"{command[0]} is not there") from None
     if done.returncode:
-        raise CannotMountError(done.stderr.strip() or f"{command[0]} ended with {done.returncode}")
+        said = done.stderr.splitlines() or [f"{command[0]} ended with {done.returncode}"]
+        raise CannotMountError(said[0])

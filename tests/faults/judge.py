@@ -183,29 +183,27 @@ def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float
 def idleness(samples: Sequence[Sample], at_s: float) -> str:
     """Say why a fault at that moment proves nothing; nothing if it met work.
 
-    It did if something was committed before it and after it, and something that had been sent was
-    not committed within FRESH_S around it, or at the looks just before and after it.
+    It did if something was committed before it and after it, and something was sent, or waited to
+    be committed, between the last look before it and the first that is FRESH_S after it.
     """
     before = [s for s in samples if s.at_s <= at_s]
     after = [s for s in samples if s.at_s > at_s]
-    near = [s for s in samples if abs(s.at_s - at_s) <= FRESH_S]
     if not any(committed_in(s) for s in before):
         return "nothing was committed before it"
     if not any(committed_in(s) > committed_in(before[-1]) for s in after):
         return "nothing was committed after it"
-    if not any(is_waiting(s) for s in (before[-1], *near, after[0])):
-        return "all that had been sent was committed"
+    begin_s = min(before[-1].at_s, at_s - FRESH_S)
+    end_s = next((s.at_s for s in after if s.at_s > at_s + FRESH_S), after[-1].at_s)
+    around = [s for s in samples if begin_s <= s.at_s <= end_s]
+    was_sent = around[-1].input_ends != around[0].input_ends
+    if not was_sent and all(is_beyond(s, s.input_ends, by=0) for s in around):
+        return "nothing was sent, and all was committed"
     return ""
 
 
 def committed_in(sample: Sample) -> int:
     """Return how many records were committed."""
     return sum(sample.committed.values())
-
-
-def is_waiting(sample: Sample) -> bool:
-    """Tell whether something that had been sent was not committed."""
-    return not is_beyond(sample, sample.input_ends, by=0)
 
 
 def is_beyond(sample: Sample, ends: Mapping[int, int], *, by: int) -> bool:

@@ -43,8 +43,7 @@ class Row:
 ROWS: dict[str, Row] = {}
 # Rows of the scorecard that are not here, with the reason.
 NOT_HERE: dict[str, str] = {
-    "R53": "not written yet: an hour at 70 % load, with retention, as it would fill the disk",
-    "R54": "not written yet: ten idle minutes, then a burst",
+    "R53": "`make soak`, which takes an hour by itself",
     "R55": "there is no container yet",
     "R57": "there is no audit of the dependencies yet",
 }

@@ -158,19 +158,19 @@ def test_commits_within_an_outage_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("committed", "flaw"),
+    ("committed", "sent", "flaw"),
     [
-        ((50, 60, 90), ""),
-        ((100, 100, 110), ""),  # some had been sent when it was next looked at
-        ((0, 0, 100), "before"),
-        ((50, 50, 50), "after"),
-        ((100, 110, 120), "all that had been sent"),
+        ((50, 60, 90), (100, 100, 100), ""),
+        ((100, 100, 110), (100, 100, 110), ""),
+        ((100, 101, 120), (100, 120, 120), ""),
+        ((0, 0, 100), (100, 100, 100), "nothing was committed before it"),
+        ((50, 50, 50), (100, 100, 100), "nothing was committed after it"),
+        ((100, 100, 100, 110), (100, 100, 100, 110), "nothing was sent, and all was committed"),
     ],
 )
 def test_fault_proves_something_only_if_it_met_work(
-    committed: tuple[int, int, int], flaw: str
+    committed: tuple[int, ...], sent: tuple[int, ...], flaw: str
 ) -> None:
-    sent = zip((1.0, 3.0, 5.0), committed, (100, 110, 120), strict=True)
-    samples = [sample(at_s, done, sent=there) for at_s, done, there in sent]
-    assert flaw in idleness(samples, 2.0)
-    assert bool(flaw) == bool(idleness(samples, 2.0))
+    pairs = enumerate(zip(committed, sent, strict=True))
+    samples = [sample(1.0 + 2 * i, done, sent=there) for i, (done, there) in pairs]
+    assert idleness(samples, 2.0) == flaw
