@@ -2,26 +2,21 @@
 
 import itertools
 import time
-import urllib.request
 from collections import Counter
 
 from confluent_kafka import Consumer, TopicPartition
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.faults.counted import ALERTS, LETTERS, RECORDS, SCORED, counted
 from tests.faults.oracle import ALERT, LETTER, SCORE, key_of
 from tests.faults.processes import SLOW, demand_unmoved
 from tests.faults.registry import row
 from tests.faults.transactions import waiting
-from tests.faults.trial import Kept, Trial
+from tests.faults.trial import Trial
 from tests.faults.usage import usage
 from tests.integration.stream import wait_for
 
 MOST_MB = 512
-NAMES = {
-    SCORE: "scorer_scored_total",
-    ALERT: "scorer_alerts_total",
-    LETTER: "scorer_dead_letters_total",
-}
+NAMES = {SCORE: SCORED, ALERT: ALERTS, LETTER: LETTERS}
 
 
 @row("R28", "a backlog of all records")
@@ -118,24 +113,11 @@ def metrics_tell_the_truth(trial: Trial) -> None:
         kept.scorer.wait_assigned()
         trial.send(size or trial.workload.records - trial.sent)
         wait_for("all records committed", trial.is_done)
-        found += counted(kept)
+        found += counted(kept.scorer)
         if i < times - 1:
             trial.demand(kept.stop() == 0, kept.scorer.text())
     kinds = [kind for n in range(trial.workload.records) for kind in trial.workload.expected(n)]
     wanted = {NAMES[kind]: count for kind, count in Counter(kinds).items()}
-    wanted["scorer_records_total"] = trial.workload.records
+    wanted[RECORDS] = trial.workload.records
     trial.demand(dict(found) == wanted, f"metrics say {dict(found)}, want {wanted}")
     trial.figures["diff"] = 0
-
-
-def counted(kept: Kept) -> Counter[str]:
-    """Return what a scorer has counted so far, by metric, over all labels."""
-    with urllib.request.urlopen(kept.scorer.metrics_url(), timeout=5) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
-    wanted = {*NAMES.values(), "scorer_records_total"}
-    samples = [sample for family in families for sample in family.samples]
-    found: Counter[str] = Counter()
-    for each in samples:
-        if each.name in wanted:
-            found[each.name] += int(each.value)
-    return found
