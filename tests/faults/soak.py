@@ -62,11 +62,11 @@ class Side:
         if code is not None:
             raise AssertionError(f"{self.guarantee} ended with {code}: {self.scorer.text()}")
         self.samples.append((at_s, usage(self.scorer)))
-        self.most_lag = max(self.most_lag, self.sent - self.stream.committed())
+        self.most_lag = max(self.most_lag, self.lag())
 
-    def is_done(self) -> bool:
-        """Tell whether all that was sent is committed."""
-        return self.stream.committed() >= self.sent
+    def lag(self) -> int:
+        """Return how many records that were sent are not committed."""
+        return self.sent - self.stream.committed()
 
 
 class Load:
@@ -81,7 +81,12 @@ class Load:
         self._sides = sides
         self._refused: list[KafkaError] = []
         self._producer = Producer(
-            {"bootstrap.servers": bootstrap, "linger.ms": 5, "enable.idempotence": True}
+            {
+                "bootstrap.servers": bootstrap,
+                "linger.ms": 5,
+                "enable.idempotence": True,
+                "log_level": 0,
+            }
         )
 
     def send(self, size: int) -> None:
@@ -107,7 +112,7 @@ class Load:
         if waiting or self._refused:
             raise AssertionError(f"not taken: {waiting} waiting, {self._refused[:1]}")
         for side in self._sides:
-            wait_for(f"all of {side.guarantee}", side.is_done, timeout_s=300)
+            wait_for(f"all of {side.guarantee}", lambda: side.lag() <= 0, timeout_s=300)
 
     def _took(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:
@@ -195,8 +200,8 @@ def check(side: Side, *, rate: float, lasting_s: float) -> bool:
     line = (
         f"CHECK R53 {side.guarantee}: {lasting_s / 60:.1f} min at {rate:.0f} records/s, "
         f"sent={side.sent} consumed={read} scored={counts[SCORED]} dead_lettered={counts[LETTERS]} "
-        f"skipped={counts[SKIPPED]}, lag=0 (at most {side.most_lag}), rss={found.rss_mb:.0f} MB, "
-        f"rss_slope={found.slope_mb_h:+.1f} MB/h, "
+        f"skipped={counts[SKIPPED]}, lag={side.lag()} (at most {side.most_lag}), "
+        f"rss={found.rss_mb:.0f} MB, rss_slope={found.slope_mb_h:+.1f} MB/h, "
         f"fds={found.fds[0]}..{found.fds[1]}, threads={found.threads[0]}..{found.threads[1]}"
     )
     click.echo(f"{line}, BROKEN {'; '.join(flaws)}" if flaws else line)
@@ -232,10 +237,10 @@ def main(*, minutes: float, rate: int | None) -> None:
                 )
             )
             sides.append(Side(guarantee, stream, stream.start()))
-        for side in sides:
-            side.scorer.wait_assigned()
-        load = Load(kafka.bootstrap, sides)
         try:
+            for side in sides:
+                side.scorer.wait_assigned()
+            load = Load(kafka.bootstrap, sides)
             measured = capacity(load)
             wanted = rate or LOAD * measured
             click.echo(f"each takes {measured:.0f} records/s at once; {wanted:.0f} are sent")

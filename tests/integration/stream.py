@@ -120,6 +120,10 @@ class Stream:
         )
         for each in created.values():
             each.result(30)
+        # The controller has made them; a broker that has just started may not have heard of it.
+        wait_for(
+            "the topics", lambda: created.keys() <= admin.list_topics(timeout=30).topics.keys()
+        )
         # Never subscribes, so it is no member: it only asks for the group's offsets.
         self.group = Consumer(
             {"bootstrap.servers": self.bootstrap, "group.id": s.group_id, "log_level": 0}
