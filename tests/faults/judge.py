@@ -165,8 +165,8 @@ def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float
     """Return the seconds from each fault until the stream was there again, None if it never was.
 
     It is there again once, on every partition, a record is committed that came after the fault.
-    Where nothing could be looked at when it came, as a broker was away: once all is committed that
-    was there at the first look after it.
+    Where nothing could be looked at when it came, as a broker was away: once more is committed than
+    at the first look after it, and all that was there then.
     """
     found: list[float | None] = []
     for at_s in faults:
@@ -175,7 +175,9 @@ def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float
         if before is not None:
             again = (s for s in later if is_beyond(s, before.input_ends, by=1))
         else:
-            again = (s for s in later if is_beyond(s, later[0].input_ends, by=0))
+            first = committed_in(later[0]) if later else 0
+            moved = (s for s in later if committed_in(s) > first)
+            again = (s for s in moved if is_beyond(s, later[0].input_ends, by=0))
         found.append(next((s.at_s - at_s for s in again), None))
     return found
 

@@ -145,6 +145,11 @@ def test_what_was_sent_while_nothing_could_be_looked_at_is_no_sign_of_life() -> 
     assert recoveries(samples, [5.0]) == [65.0]
 
 
+def test_broker_that_is_back_is_no_sign_of_life_if_nothing_was_sent_meanwhile() -> None:
+    samples = [sample(60.0, 50, sent=50), sample(70.0, 50, sent=100), sample(75.0, 51, sent=100)]
+    assert recoveries(samples, [59.0]) == [16.0]
+
+
 def test_commit_beyond_the_end_is_seen() -> None:
     verdict = Verdict()
     judge_commits(verdict, [sample(1.0, 301, sent=300)], [])
