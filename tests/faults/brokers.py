@@ -11,6 +11,8 @@ from tests.faults.registry import row
 from tests.faults.trial import Trial
 from tests.integration.stream import wait_for
 
+# The load goes on over a recovery, or the next fault would come when all is done.
+RECOVERY_S = 20.0
 # Of a record that does nothing but take room.
 FILLER_BYTES = 500_000
 
@@ -18,7 +20,7 @@ FILLER_BYTES = 500_000
 def end_broker(trial: Trial, number: int) -> None:
     """End the one broker under load, a few times, and start it again on the same records."""
     trial.keep("a", **SLOW).scorer.wait_assigned()
-    for _ in trial.pieces(trial.times(5, 2)):
+    for _ in trial.pieces(trial.times(5, 2), lasting_s=RECOVERY_S):
         trial.progress()
         trial.pause(0.2, 1.0)
         trial.cluster.end(number)
@@ -60,7 +62,7 @@ def full_disk(trial: Trial) -> None:
     client = AdminClient({"bootstrap.servers": trial.cluster.bootstrap, "log_level": 0})
     filler = f"{trial.stream.settings.group_id}-filler"
     client.create_topics([NewTopic(filler, 1, 1)])[filler].result(30)
-    for _ in trial.pieces(trial.times(3, 1)):
+    for _ in trial.pieces(trial.times(3, 1), lasting_s=RECOVERY_S):
         trial.progress()
         disk.narrow()
         fill(trial, filler)
