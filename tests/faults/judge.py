@@ -159,6 +159,27 @@ def judge_commits(verdict: Verdict, samples: Sequence[Sample], final: Sequence[F
 
 # Seconds. An older look says nothing of what was there when a fault came.
 FRESH_S = 1.0
+# Seconds that a recovery may take (I8): a dead member's session, a dead producer's transaction and
+# the broker's look for it, 10 s each here at most, one after the other; and a slow machine.
+MOST_RECOVERY_S = 60.0
+
+
+def judge_faults(
+    verdict: Verdict, samples: Sequence[Sample], faults: Sequence[float]
+) -> list[float | None]:
+    """Note faults that met no work, or after which the stream was not soon there again (I8).
+
+    Returns what `recoveries` does.
+    """
+    recovered = recoveries(samples, faults)
+    for at_s, seconds in zip(faults, recovered, strict=True):
+        if seconds is None:
+            verdict.note("stuck", f"not every partition moved on after the fault at {at_s:.1f}")
+        elif seconds > MOST_RECOVERY_S:
+            verdict.note("slow", f"{seconds:.1f} s after the fault at {at_s:.1f}")
+        if flaw := idleness(samples, at_s):
+            verdict.note("idle", f"the fault at {at_s:.1f} met no work: {flaw}")
+    return recovered
 
 
 def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float | None]:

@@ -12,6 +12,7 @@ from tests.faults.judge import (
     commits_within,
     idleness,
     judge_commits,
+    judge_faults,
     judge_order,
     judge_outcomes,
     judge_readers,
@@ -179,3 +180,15 @@ def test_fault_proves_something_only_if_it_met_work(
     pairs = enumerate(zip(committed, sent, strict=True))
     samples = [sample(1.0 + 2 * i, done, sent=there) for i, (done, there) in pairs]
     assert idleness(samples, 2.0) == flaw
+
+
+@pytest.mark.parametrize(
+    ("at_s", "committed", "found"),
+    [(61.0, 110, set()), (63.0, 110, {"slow"}), (61.0, 90, {"stuck"})],
+)
+def test_stream_must_be_there_again_within_a_minute(
+    at_s: float, committed: int, found: set[str]
+) -> None:
+    verdict = Verdict()
+    judge_faults(verdict, [sample(2.0, 50, sent=100), sample(at_s, committed, sent=120)], [2.0])
+    assert set(verdict.offenders) == found

@@ -45,9 +45,6 @@ ASK_S = 5.0
 OPEN_S = 40.0
 # Seconds after the begin of an outage in which what was under way may still arrive.
 UNDER_WAY_S = 1.0
-# Seconds that a recovery may take (I8): a dead member's session, a dead producer's transaction and
-# the broker's look for it, 10 s each here at most, one after the other; and a slow machine.
-MOST_RECOVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -345,14 +342,7 @@ def follow(task: Task, orders: Iterable[str]) -> Result:
     finally:
         watch.stop()
     verdict = judge_all(task, watch)
-    recovered = judge.recoveries(watch.samples, faults)
-    for at_s, seconds in zip(faults, recovered, strict=True):
-        if seconds is None:
-            verdict.note("stuck", f"not every partition moved on after the fault at {at_s:.1f}")
-        elif seconds > MOST_RECOVERY_S:
-            verdict.note("slow", f"{seconds:.1f} s after the fault at {at_s:.1f}")
-        if flaw := judge.idleness(watch.samples, at_s):
-            verdict.note("idle", f"the fault at {at_s:.1f} met no work: {flaw}")
+    recovered = judge.judge_faults(verdict, watch.samples, faults)
     if outages:
         within = [judge.commits_within(watch.samples, a + UNDER_WAY_S, b) for a, b in outages]
         figures["commits_during"] = sum(within)
