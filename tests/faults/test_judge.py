@@ -169,6 +169,7 @@ def test_commits_within_an_outage_are_counted() -> None:
         ((50, 60, 90), (100, 100, 100), ""),
         ((100, 100, 110), (100, 100, 110), ""),
         ((100, 101, 120), (100, 120, 120), ""),
+        ((0, 50, 100), (100, 100, 100), ""),  # committed just before it, seen just after it
         ((0, 0, 100), (100, 100, 100), "nothing was committed before it"),
         ((50, 50, 50), (100, 100, 100), "nothing was committed after it"),
         ((100, 100, 100, 110), (100, 100, 100, 110), "nothing was sent, and all was committed"),
