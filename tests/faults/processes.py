@@ -64,7 +64,7 @@ def stop_in_odd_states(trial: Trial) -> None:
 
     kept = trial.keep("a", **SLOW)
     kept.scorer.wait_assigned()
-    for _ in trial.pieces(trial.times(5, 1)):
+    for _ in trial.pieces(trial.times(5, 1), lasting_s=40.0):
         trial.progress()
         trial.fault()
         loading = start()
