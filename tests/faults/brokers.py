@@ -6,13 +6,11 @@ import time
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.faults.processes import SLOW
+from tests.faults.processes import RECOVERY_S, SLOW
 from tests.faults.registry import row
 from tests.faults.trial import Trial
 from tests.integration.stream import wait_for
 
-# The load goes on over a recovery, or the next fault would come when all is done.
-RECOVERY_S = 20.0
 # Of a record that does nothing but take room.
 FILLER_BYTES = 500_000
 
