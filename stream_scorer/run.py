@@ -36,6 +36,7 @@ from stream_scorer.service import Pace, Service
 from stream_scorer.sinks import SINKS
 from stream_scorer.source import KafkaSource
 from stream_scorer.stall import Stalls, has_records
+from stream_scorer.topic_id import TopicId, describe
 from stream_scorer.transaction import ExactlyOnce
 
 logger = logging.getLogger(__name__)
@@ -119,13 +120,15 @@ def assemble(
     clients.reach(consumer, settings.transactions_topic, "consumer")
     first = clients.consumer_config(settings)["auto.offset.reset"]
     stalls = Stalls(partial(has_records, settings))
-    source = KafkaSource(consumer, settings.transactions_topic, first=first, stalls=stalls)
+    topic = settings.transactions_topic
+    topic_id = TopicId(topic, partial(describe, clients.admin(settings), topic))
+    source = KafkaSource(consumer, topic, first=first, stalls=stalls, topic_id=topic_id)
     make = partial(clients.output_producer, settings)
     producer = make()
-    for topic in settings.outputs:  # known from now on: the first alert need not wait
-        clients.reach(producer, topic, "producer")
+    for output in settings.outputs:  # known from now on: the first alert need not wait
+        clients.reach(producer, output, "producer")
     guarantee: Guarantee = (
-        ExactlyOnce(producer, make, source)
+        ExactlyOnce(producer, make, source, note=topic_id.note)
         if settings.guarantee == "exactly-once"
         else AtLeastOnce(producer, source.commit)
     )

@@ -11,6 +11,7 @@ from stream_scorer import clients
 from stream_scorer.errors import KafkaTrouble, Unfit
 from stream_scorer.records import NextOffsets, Partition, Rebalanced
 from stream_scorer.stall import Stalls
+from stream_scorer.topic_id import TopicId
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +66,13 @@ class KafkaSource:
         *,
         first: str = "earliest",
         stalls: Stalls | None = None,
+        topic_id: TopicId | None = None,
     ) -> None:
         """Read `topic` with `consumer`, once subscribed.
 
         `first` is where a group starts that has committed nothing: "earliest", "latest" or "error".
-        `stalls` looks for partitions that give nothing, if there is one.
+        `stalls` looks for partitions that give nothing, `topic_id` for another topic of this name,
+        if there is one.
         """
         self._consumer = consumer
         self._topic = topic
@@ -81,6 +84,8 @@ class KafkaSource:
         self._failure: Unfit | None = None
         self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
         self._stalls = stalls
+        self._topic_id = topic_id
+        self._note = topic_id.note if topic_id else ""
 
     def subscribe(self, on_rebalance: Rebalanced) -> None:
         """Join the group; `on_rebalance` gets "assigned", "revoked" or "lost" and the partitions.
@@ -122,7 +127,7 @@ class KafkaSource:
 
     def commit(self, offsets: NextOffsets) -> bool:
         """Commit; tell whether it is done (False: the group is on the move, try again later)."""
-        wanted = [TopicPartition(*partition, offset) for partition, offset in offsets.items()]
+        wanted = [TopicPartition(*each, offset, self._note) for each, offset in offsets.items()]
         try:
             committed = self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as exc:
@@ -147,8 +152,11 @@ class KafkaSource:
     def lag(self) -> dict[Partition, int]:
         """Return, for each owned partition read from, how many records are still ahead.
 
-        Raise KafkaTrouble if one of them has some and has given none for a long time.
+        Raise KafkaTrouble if one of them has some and has given none for a long time, or if the
+        topic was made anew.
         """
+        if self._topic_id:
+            self._topic_id.look()
         positions = self._consumer.position([TopicPartition(*p) for p in self._owned])
         found: dict[Partition, int] = {}
         at_now: dict[Partition, int] = {}
@@ -230,15 +238,17 @@ class KafkaSource:
         """Commit where a partition begins that the group has never committed.
 
         So whoever goes back, or takes over, begins at the same place: with "latest" a crash before
-        the first commit would else skip what came meanwhile.
+        the first commit would else skip what came meanwhile. Raises KafkaTrouble where what is
+        committed is of another topic of this name.
         """
-        if self._first == "error":
-            return
         try:
             places = clients.settled(
                 partial(self._consumer.committed, partitions, ANCHOR_S), timeout_s=ANCHOR_S
             )
-            new = [each for each in places if each.offset < 0]
+            for each in places:
+                if self._topic_id:
+                    self._topic_id.compare(each.partition, each.offset, each.metadata)
+            new = [each for each in places if each.offset < 0 and self._first != "error"]
             for each in new:
                 each.offset = self._beginning(clients.bounds(self._consumer, each, ANCHOR_S))
             if new:

@@ -77,6 +77,7 @@ class ExactlyOnce:
         make: Callable[[], Producer],
         group: Group,
         *,
+        note: str = "",
         most_fenced: int = MOST_FENCED,
         if_fenced: str = "give each scorer a SCORER_REPLICA of its own",
         clock: Callable[[], float] = time.monotonic,
@@ -85,11 +86,13 @@ class ExactlyOnce:
     ) -> None:
         """Begin with `producer`; later ones are made by `make`. Raises DeliveryError.
 
+        `note` is kept with every offset that is committed without one of its own.
         Another producer of the same `transactional.id` is answered by a new one `most_fenced`
         times; then the process ends, and `if_fenced` says what a person can do.
         """
         self._make = make
         self._group = group
+        self._note = note
         self._if_fenced = if_fenced
         self._clock = clock
         self._sleep = sleep
@@ -114,10 +117,10 @@ class ExactlyOnce:
     def commit(self, offsets: NextOffsets, notes: Mapping[Partition, str] = NO_NOTES) -> Commit:
         """End the open transaction with these offsets in it; tell whether it counts.
 
-        `notes` are kept with the offsets.
+        `notes` are kept with the offsets, instead of the one that is common to all.
         """
         places = [
-            TopicPartition(*partition, offset, notes.get(partition, ""))
+            TopicPartition(*partition, offset, notes.get(partition, self._note))
             for partition, offset in offsets.items()
         ]
         self.begin()  # offsets of records that led to nothing are committed alike

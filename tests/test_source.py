@@ -29,6 +29,7 @@ class ListClient:
     ends: tuple[int, int] = (3, 90)
     positions: dict[int, int] = field(default_factory=dict)
     refuses: KafkaError | None = None  # to tell what it holds
+    note: str = ""  # what it holds beside each offset
 
     def subscribe(self, _: list[str], **callbacks: Callback) -> None:
         self.callbacks = callbacks
@@ -59,7 +60,8 @@ class ListClient:
         if self.refuses:
             raise KafkaException(self.refuses)
         return [
-            TopicPartition(p.topic, p.partition, self.held.get(p.partition, -1001)) for p in places
+            TopicPartition(p.topic, p.partition, self.held.get(p.partition, -1001), self.note)
+            for p in places
         ]
 
     def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:

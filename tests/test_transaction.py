@@ -97,6 +97,7 @@ class Bench:
             self.make(),  # type: ignore[arg-type]
             self.make,  # type: ignore[arg-type]
             self.group,
+            note="common",
             clock=self.clock,
             sleep=self.sleep,
             within=lambda call, _: call(),
@@ -139,11 +140,11 @@ def test_next_transaction_begins_with_the_next_write_and_not_before() -> None:
     assert bench.log.count("begin_transaction 1") == 2
 
 
-def test_a_note_is_kept_with_the_offset_that_it_belongs_to() -> None:
+def test_a_note_is_kept_with_its_offset_and_the_common_one_with_the_others() -> None:
     bench = Bench()
     bench.guarantee.commit({P0: 7, (TOPIC, 1): 8}, {(TOPIC, 1): "beside"})
     assert bench.producers[0].offsets == [[(TOPIC, 0, 7), (TOPIC, 1, 8)]]
-    assert bench.producers[0].notes == ["", "beside"]
+    assert bench.producers[0].notes == ["common", "beside"]
 
 
 def test_offsets_of_records_that_led_to_nothing_are_committed_in_a_transaction_too() -> None:

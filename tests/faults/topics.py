@@ -61,6 +61,23 @@ def recreate(stream: Stream, topic: str, *, between: Iterator[None] | None = Non
     wait_for(f"{topic} anew", made)
 
 
+def set_offsets(stream: Stream, offsets: list[TopicPartition]) -> None:
+    """Say where the group goes on, as a person does."""
+    client = AdminClient({"bootstrap.servers": stream.bootstrap, "log_level": 0})
+    asked = ConsumerGroupTopicPartitions(stream.settings.group_id, offsets)
+
+    def altered() -> bool:
+        try:
+            (answer,) = client.alter_consumer_group_offsets([asked]).values()
+            answer.result(30)
+        except KafkaException:  # the group still has a member
+            return False
+        now = stream.group.committed(offsets, timeout=30)
+        return [at.offset for at in now] == [at.offset for at in offsets]
+
+    wait_for("other offsets", altered)
+
+
 def refused(trial: Trial, scorer: Scorer, what: str) -> None:
     """Demand that a scorer ends with 1 and says what."""
     code = scorer.process.wait(60)
@@ -92,13 +109,27 @@ def alerts_deleted(trial: Trial) -> None:
 
 @row("R26", "input topic deleted and made anew")
 def input_deleted(trial: Trial) -> None:
-    """Delete the input and make it anew: every record of the new one must be done."""
+    """Delete the input and make it anew: it must not go on at the old offsets in silence.
+
+    It stops by itself. Where its offsets of the old topic came back by a commit, a new start stops
+    as well, until a person says where to begin; then every record of the new one must be done.
+    """
     with aside(trial) as stream:
-        kept = Kept(stream.start)
+        first = stream.start()
         send(trial, stream, 0, BEFORE)
         stream.wait_committed(BEFORE)
         recreate(stream, stream.settings.transactions_topic)
         send(trial, stream, BEFORE, BEFORE + AFTER)
+        code = first.process.wait(60)
+        trial.demand(code == 1, f"code {code}: {first.text()}")
+        held = [at.offset for at in stream.group.committed(stream.places(), timeout=30)]
+        if max(held) >= 0:
+            refused(trial, stream.start(), "is of a topic that was deleted")
+            set_offsets(
+                stream, [TopicPartition(at.topic, at.partition, 0) for at in stream.places()]
+            )
+        trial.figures["came_back"] = sum(offset >= 0 for offset in held)
+        kept = Kept(stream.start)
 
         def seen() -> set[int | None]:
             outcomes = [*stream.scores(), *stream.dead_letters()]
@@ -124,19 +155,7 @@ def offsets_gone(trial: Trial) -> None:
         for each in client.delete_records(gone).values():
             each.result(30)
         refused(trial, stream.start(), "100 records are gone")
-        far = [TopicPartition(at.topic, at.partition, 1_000_000) for at in held]
-        asked = ConsumerGroupTopicPartitions(stream.settings.group_id, far)
-
-        def altered() -> bool:
-            try:
-                (answer,) = client.alter_consumer_group_offsets([asked]).values()
-                answer.result(30)
-            except KafkaException:  # the group still has a member
-                return False
-            now = stream.group.committed(places, timeout=30)
-            return [at.offset for at in now] == [at.offset for at in far]
-
-        wait_for("other offsets", altered)
+        set_offsets(stream, [TopicPartition(at.topic, at.partition, 1_000_000) for at in held])
         refused(trial, stream.start(), "it ends at")
         trial.demand(len(stream.scores()) == written, "it has scored all the same")
         trial.figures["skipped"] = 0
