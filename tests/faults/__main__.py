@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -9,25 +11,43 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stream_scorer.errors import BadInput, ScorerError
+from tests.faults.disk import why_not as why_no_disk
+from tests.faults.ordinary import ROWS as ORDINARY
+from tests.faults.ordinary import Ordinary, Shown, run_ordinary
 from tests.faults.planted import plant_all
-from tests.faults.registry import Row, all_rows
+from tests.faults.registry import NOT_HERE, Row, all_rows
 from tests.faults.runner import Scale, run_rows
 from tests.faults.table import Finished, as_markdown, write
 
 QUICK_RECORDS, RECORDS = 20_000, 200_000
 
 
-def choose(only: str, guarantee: str) -> list[tuple[Row, str]]:
-    """Return the rows asked for, each with each of its guarantees; raise BadInput for others."""
-    rows = all_rows()
-    names = only.split(",") if only else list(rows)
-    unknown = [name for name in names if name not in rows]
+@dataclass(frozen=True)
+class Chosen:
+    """What is run, and what is not, by the reason."""
+
+    faults: Sequence[tuple[Row, str]]  # each with each of its guarantees
+    ordinary: Sequence[Ordinary]
+    not_run: dict[str, str]
+
+
+def choose(only: str, guarantee: str) -> Chosen:
+    """Return the rows asked for; raise BadInput for others."""
+    rows, ordinary = all_rows(), {row.id: row for row in ORDINARY}
+    known = sorted({*rows, *ordinary})
+    names = only.split(",") if only else known
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise BadInput(f"--only names {unknown[0]!r}: want some of {','.join(rows)}")
-    wanted = [rows[name] for name in names]
-    pairs = [(row, each) for row in wanted for each in row.guarantees]
-    chosen = [(row, each) for row, each in pairs if guarantee in {"", each}]
-    if not chosen:
+        raise BadInput(f"--only names {unknown[0]!r}: want some of {','.join(known)}")
+    disks = [name for name in names if name in rows and rows[name].small_disk]
+    not_run = dict.fromkeys(disks, why) if disks and (why := why_no_disk()) else {}
+    pairs = [(rows[name], each) for name in names if name in rows for each in rows[name].guarantees]
+    chosen = Chosen(
+        [(row, each) for row, each in pairs if guarantee in {"", each} and row.id not in not_run],
+        [] if guarantee else [ordinary[name] for name in names if name in ordinary],
+        not_run,
+    )
+    if not (chosen.faults or chosen.ordinary or chosen.not_run):
         raise BadInput(f"no row of {only} is run with {guarantee}")
     return chosen
 
@@ -63,27 +83,29 @@ def faults(  # noqa: PLR0913 - its options
     """
     chosen = choose(only, guarantee or "")
     scale = Scale(records or (QUICK_RECORDS if quick else RECORDS), seed, quick)
+    for name, why in chosen.not_run.items():
+        click.echo(f"CHECK {name}: not run: {why}")
     caught = list(plant_all()) if plant else []
     console = Console(stderr=True)
     finished: list[Finished] = []
+    shown: list[Shown] = []
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("rows", total=len(chosen))
-        for each in run_rows(chosen, scale):
+        task = progress.add_task("rows", total=len(chosen.faults) + len(chosen.ordinary))
+        for each in run_rows(chosen.faults, scale):
             finished.append(each)
             progress.advance(task)
-    held = sum(each.holds for each in finished)
+        for one in run_ordinary(chosen.ordinary, quick=quick):
+            shown.append(one)
+            progress.advance(task)
+    verdicts = [each.holds for each in finished] + [each.holds for each in shown]
     if plant:
         click.echo(f"{sum(caught)} of {len(caught)} planted bugs are caught")
-    click.echo(f"{held} of {len(finished)} rows hold")
+    click.echo(f"{sum(verdicts)} of {len(verdicts)} rows hold")
     if table is not None:
-        write(
-            table,
-            as_markdown(
-                finished, command=shlex.join(["python", "-m", "tests.faults", *sys.argv[1:]])
-            ),
-        )
+        command = shlex.join(["python", "-m", "tests.faults", *sys.argv[1:]])
+        write(table, as_markdown(finished, shown, NOT_HERE | chosen.not_run, command=command))
         click.echo(f"The table is in {table}")
-    sys.exit(0 if held == len(finished) and all(caught) else 1)
+    sys.exit(0 if all(verdicts) and all(caught) else 1)
 
 
 def main() -> None:

@@ -2,19 +2,19 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from stream_scorer.local_kafka import (
-    NO_SETTINGS,
     Listener,
     LocalKafka,
     free_ports,
     local_kafka,
     wait_until_ready,
 )
+from tests.faults.disk import Disk, mounted
 from tests.faults.proxy import Proxy
 from tests.integration.stream import wait_for
 
@@ -26,6 +26,7 @@ class Cluster:
     kafka: LocalKafka
     proxy: Proxy
     proxied: str  # host:port, comma between brokers
+    disk: Disk | None = None  # on which the brokers keep their records, if it has an end
 
     @property
     def bootstrap(self) -> str:
@@ -62,6 +63,8 @@ class Cluster:
     def mend(self) -> None:
         """Make good whatever a row that broke off has left behind."""
         self.proxy.heal()
+        if self.disk is not None:
+            self.disk.widen()
         for number, broker in enumerate(self.kafka.brokers):
             if broker.guardian.poll() is None:
                 self.send(signal.SIGCONT, number)
@@ -72,18 +75,20 @@ class Cluster:
 
 
 @contextmanager
-def cluster(
-    *, brokers: int = 1, data: Path | None = None, settings: Mapping[str, str] = NO_SETTINGS
-) -> Iterator[Cluster]:
-    """Run brokers behind a proxy for the length of the `with` block."""
+def cluster(*, brokers: int = 1, small_disk: bool = False) -> Iterator[Cluster]:
+    """Run brokers behind a proxy for the length of the `with` block.
+
+    Raises CannotMountError where a small disk is asked for and we may not mount one.
+    """
     ports = free_ports(2 * brokers)
     routes = list(zip(ports[:brokers], ports[brokers:], strict=True))
     with ExitStack() as stack:
+        disk = stack.enter_context(mounted()) if small_disk else None
         proxy = stack.enter_context(Proxy(routes).running())
         detours = [
             [Listener("DETOUR", "PLAINTEXT", target, announced)] for announced, target in routes
         ]
         kafka = stack.enter_context(
-            local_kafka(brokers=brokers, data=data, listeners=detours, settings=settings)
+            local_kafka(brokers=brokers, data=disk.folder if disk else None, listeners=detours)
         )
-        yield Cluster(kafka, proxy, ",".join(f"127.0.0.1:{port}" for port, _ in routes))
+        yield Cluster(kafka, proxy, ",".join(f"127.0.0.1:{port}" for port, _ in routes), disk)

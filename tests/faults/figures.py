@@ -1,24 +1,22 @@
 """Rows about figures: memory under a backlog, a slow model, what the metrics say."""
 
+import itertools
 import time
-import urllib.request
 from collections import Counter
 
-from prometheus_client.parser import text_string_to_metric_families
+from confluent_kafka import Consumer, TopicPartition
 
-from tests.faults.network import resident_mb
-from tests.faults.oracle import ALERT, LETTER, SCORE
-from tests.faults.processes import SLOW
+from tests.faults.counted import ALERTS, LETTERS, RECORDS, SCORED, counted
+from tests.faults.oracle import ALERT, LETTER, SCORE, key_of
+from tests.faults.processes import SLOW, demand_unmoved
 from tests.faults.registry import row
-from tests.faults.trial import Kept, Trial
+from tests.faults.transactions import waiting
+from tests.faults.trial import Trial
+from tests.faults.usage import usage
 from tests.integration.stream import wait_for
 
 MOST_MB = 512
-NAMES = {
-    SCORE: "scorer_scored_total",
-    ALERT: "scorer_alerts_total",
-    LETTER: "scorer_dead_letters_total",
-}
+NAMES = {SCORE: SCORED, ALERT: ALERTS, LETTER: LETTERS}
 
 
 @row("R28", "a backlog of all records")
@@ -29,7 +27,7 @@ def backlog(trial: Trial) -> None:
     kept = trial.keep("a")
     highest = 0.0
     while not trial.is_done():
-        highest = max(highest, resident_mb(kept))
+        highest = max(highest, usage(kept.scorer).rss_mb)
         trial.demand(time.monotonic() - begun < 600, "not done within 600 s")
         time.sleep(0.05)
     trial.figures["rss_max"] = f"{highest:.0f} MB"
@@ -52,6 +50,58 @@ def slow_model(trial: Trial) -> None:
     trial.figures["evictions"] = kept.scorer.text().count("Partitions lost")
 
 
+@row("R54", "idle for 10 minutes, then a burst")
+def idle(trial: Trial) -> None:
+    """Send nothing for a while: the group must not notice, nor a transaction stay open."""
+    kept = trial.keep("a")
+    kept.scorer.wait_assigned()
+    trial.send(trial.workload.records // 2)
+    wait_for("all records committed", trial.is_done)
+    settings = trial.stream.settings
+    outputs = [settings.scores_topic, settings.alerts_topic, settings.dead_letters_topic]
+    begun, before = time.monotonic(), usage(kept.scorer).cpu_s
+    while (idle_s := time.monotonic() - begun) < (30 if trial.quick else 600):
+        trial.demand(waiting(trial, outputs) == 0, "a transaction is open")
+        time.sleep(1)
+    cpu = 100 * (usage(kept.scorer).cpu_s - before) / idle_s
+    trial.figures["idle_cpu"] = f"{cpu:.1f} %"
+    latency_ms = first_alert_ms(trial)
+    trial.figures["first_alert"] = f"{latency_ms:.0f} ms"
+    trial.send(trial.workload.records - trial.sent)
+    demand_unmoved(trial, kept)
+
+
+def first_alert_ms(trial: Trial) -> float:
+    """Send up to the next record that alerts; return how long a committed reader waits for it."""
+    n = next(n for n in itertools.count(trial.sent) if ALERT in trial.workload.expected(n))
+    trial.send(n - trial.sent)
+    topic = trial.stream.settings.alerts_topic
+    places = trial.stream.places(topic)
+    reader = Consumer(
+        {
+            "bootstrap.servers": trial.stream.bootstrap,
+            "group.id": f"{trial.stream.settings.group_id}-reader",
+            "enable.partition.eof": "true",
+            "log_level": 0,
+        }
+    )
+    reader.assign([TopicPartition(topic, each.partition, 0) for each in places])
+    ended: set[int | None] = set()
+    while len(ended) < len(places):  # it has read all that is there, and waits
+        ended |= {each.partition() for each in reader.consume(1000, 1) if each.error()}
+    begun = time.monotonic()
+    trial.send(1)
+    keys: list[bytes | None] = []
+
+    def there() -> bool:
+        keys.extend(each.key() for each in reader.consume(1, 0.1) if not each.error())
+        return key_of(n).encode() in keys
+
+    wait_for("the alert", there)
+    reader.close()
+    return 1000 * (time.monotonic() - begun)
+
+
 @row("R46", "metrics over restarts")
 def metrics_tell_the_truth(trial: Trial) -> None:
     """Add up the metrics of each process before it stops: they are what the oracle wants."""
@@ -63,24 +113,11 @@ def metrics_tell_the_truth(trial: Trial) -> None:
         kept.scorer.wait_assigned()
         trial.send(size or trial.workload.records - trial.sent)
         wait_for("all records committed", trial.is_done)
-        found += counted(kept)
+        found += counted(kept.scorer)
         if i < times - 1:
             trial.demand(kept.stop() == 0, kept.scorer.text())
     kinds = [kind for n in range(trial.workload.records) for kind in trial.workload.expected(n)]
     wanted = {NAMES[kind]: count for kind, count in Counter(kinds).items()}
-    wanted["scorer_records_total"] = trial.workload.records
+    wanted[RECORDS] = trial.workload.records
     trial.demand(dict(found) == wanted, f"metrics say {dict(found)}, want {wanted}")
     trial.figures["diff"] = 0
-
-
-def counted(kept: Kept) -> Counter[str]:
-    """Return what a scorer has counted so far, by metric, over all labels."""
-    with urllib.request.urlopen(kept.scorer.metrics_url(), timeout=5) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
-    wanted = {*NAMES.values(), "scorer_records_total"}
-    samples = [sample for family in families for sample in family.samples]
-    found: Counter[str] = Counter()
-    for each in samples:
-        if each.name in wanted:
-            found[each.name] += int(each.value)
-    return found

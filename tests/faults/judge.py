@@ -159,14 +159,35 @@ def judge_commits(verdict: Verdict, samples: Sequence[Sample], final: Sequence[F
 
 # Seconds. An older look says nothing of what was there when a fault came.
 FRESH_S = 1.0
+# Seconds that a recovery may take (I8): a dead member's session, a dead producer's transaction and
+# the broker's look for it, 10 s each here at most, one after the other; and a slow machine.
+MOST_RECOVERY_S = 60.0
+
+
+def judge_faults(
+    verdict: Verdict, samples: Sequence[Sample], faults: Sequence[float]
+) -> list[float | None]:
+    """Note faults that met no work, or after which the stream was not soon there again (I8).
+
+    Returns what `recoveries` does.
+    """
+    recovered = recoveries(samples, faults)
+    for at_s, seconds in zip(faults, recovered, strict=True):
+        if seconds is None:
+            verdict.note("stuck", f"not every partition moved on after the fault at {at_s:.1f}")
+        elif seconds > MOST_RECOVERY_S:
+            verdict.note("slow", f"{seconds:.1f} s after the fault at {at_s:.1f}")
+        if flaw := idleness(samples, at_s):
+            verdict.note("idle", f"the fault at {at_s:.1f} met no work: {flaw}")
+    return recovered
 
 
 def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float | None]:
     """Return the seconds from each fault until the stream was there again, None if it never was.
 
     It is there again once, on every partition, a record is committed that came after the fault.
-    Where nothing could be looked at when it came, as a broker was away: once all is committed that
-    was there at the first look after it.
+    Where nothing could be looked at when it came, as a broker was away: once more is committed than
+    at the first look after it, and all that was there then.
     """
     found: list[float | None] = []
     for at_s in faults:
@@ -175,9 +196,37 @@ def recoveries(samples: Sequence[Sample], faults: Sequence[float]) -> list[float
         if before is not None:
             again = (s for s in later if is_beyond(s, before.input_ends, by=1))
         else:
-            again = (s for s in later if is_beyond(s, later[0].input_ends, by=0))
+            first = committed_in(later[0]) if later else 0
+            moved = (s for s in later if committed_in(s) > first)
+            again = (s for s in moved if is_beyond(s, later[0].input_ends, by=0))
         found.append(next((s.at_s - at_s for s in again), None))
     return found
+
+
+def idleness(samples: Sequence[Sample], at_s: float) -> str:
+    """Say why a fault at that moment proves nothing; nothing if it met work.
+
+    It did if something was committed before it and after it, and something was sent, or waited to
+    be committed, between the last look before it and the first that is FRESH_S after it.
+    """
+    before = [s for s in samples if s.at_s <= at_s]
+    after = [s for s in samples if s.at_s > at_s]
+    if not any(committed_in(s) for s in (*before, *after[:1])):  # a look takes a moment
+        return "nothing was committed before it"
+    if not any(committed_in(s) > committed_in(before[-1]) for s in after):
+        return "nothing was committed after it"
+    begin_s = min(before[-1].at_s, at_s - FRESH_S)
+    end_s = next((s.at_s for s in after if s.at_s > at_s + FRESH_S), after[-1].at_s)
+    around = [s for s in samples if begin_s <= s.at_s <= end_s]
+    was_sent = around[-1].input_ends != around[0].input_ends
+    if not was_sent and all(is_beyond(s, s.input_ends, by=0) for s in around):
+        return "nothing was sent, and all was committed"
+    return ""
+
+
+def committed_in(sample: Sample) -> int:
+    """Return how many records were committed."""
+    return sum(sample.committed.values())
 
 
 def is_beyond(sample: Sample, ends: Mapping[int, int], *, by: int) -> bool:
@@ -187,7 +236,7 @@ def is_beyond(sample: Sample, ends: Mapping[int, int], *, by: int) -> bool:
 
 def commits_within(samples: Sequence[Sample], begin_s: float, end_s: float) -> int:
     """Return how many records were committed between two moments."""
-    sums = [sum(s.committed.values()) for s in samples if begin_s <= s.at_s <= end_s]
+    sums = [committed_in(s) for s in samples if begin_s <= s.at_s <= end_s]
     return sums[-1] - sums[0] if sums else 0
 
 

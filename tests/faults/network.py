@@ -1,12 +1,12 @@
 """Rows in which the network between scorer and broker misbehaves."""
 
 import time
-from pathlib import Path
 
 from tests.faults.processes import SLOW, demand_unmoved
 from tests.faults.proxy import OFFSET_COMMIT, PRODUCE, Act
 from tests.faults.registry import row
-from tests.faults.trial import Kept, Trial
+from tests.faults.trial import Trial
+from tests.faults.usage import usage
 from tests.integration.stream import wait_for
 
 # Seconds in which a delivery fails: time-outs are 3 (at least once) and 10 (exactly once).
@@ -83,26 +83,20 @@ def full_queue(trial: Trial) -> None:
     kept.scorer.wait_assigned()
     for _ in trial.pieces(trial.times(3, 1)):
         trial.progress()
-        before = resident_mb(kept)
+        before = usage(kept.scorer).rss_mb
         rule = trial.cluster.proxy.on(PRODUCE, Act.HOLD)
         with trial.outage():
             wait_for("a write", lambda: rule.acted > 0)
             time.sleep(4)
             read = kept.scorer.metric('scorer_stage_seconds_count{stage="score"}')
             time.sleep(4)
-            grown = resident_mb(kept) - before
+            grown = usage(kept.scorer).rss_mb - before
             again = kept.scorer.metric('scorer_stage_seconds_count{stage="score"}')
             trial.cluster.proxy.heal()
         trial.figures["rss_delta"] = f"{grown:.0f} MB"
         trial.demand(again == read > 0, f"it scored on: {read} batches, then {again}")
         trial.demand(grown < MOST_GROWN_MB, f"memory grew by {grown:.0f} MB")
     trial.demand("BufferError" not in kept.scorer.text(), kept.scorer.text())
-
-
-def resident_mb(kept: Kept) -> float:
-    """Return a scorer's memory."""
-    lines = Path(f"/proc/{kept.scorer.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 @row("R59", "a commit is not answered", guarantees=("at-least-once",))

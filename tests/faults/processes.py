@@ -9,6 +9,8 @@ from tests.integration.stream import Scorer, wait_for
 
 # Rows a batch: slow enough for a kill to find work that is not committed yet.
 SLOW = {"SCORER_MAX_BATCH_ROWS": "20"}
+# Seconds. The load goes on over a recovery, or the next fault would come when all is done.
+RECOVERY_S = 20.0
 
 
 def kill_two(trial: Trial) -> None:
@@ -16,8 +18,7 @@ def kill_two(trial: Trial) -> None:
     pair = [trial.keep(name, **SLOW) for name in ("a", "b")]
     for kept in pair:
         kept.scorer.wait_assigned()
-    times = trial.times(20, 5)
-    for i in trial.pieces(times):
+    for i in trial.pieces(trial.times(20, 5), lasting_s=RECOVERY_S):
         trial.progress()
         trial.pause(0.2, 3.0)
         trial.fault()
@@ -64,7 +65,8 @@ def stop_in_odd_states(trial: Trial) -> None:
 
     kept = trial.keep("a", **SLOW)
     kept.scorer.wait_assigned()
-    for _ in trial.pieces(trial.times(5, 1)):
+    for _ in trial.pieces(trial.times(5, 1), lasting_s=40.0):
+        trial.progress()
         trial.fault()
         loading = start()
         trial.pause(0.0, 0.5)

@@ -1,6 +1,7 @@
 """Runs rows one after the other on real brokers, and says what came of each."""
 
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from tests.faults.cluster import Cluster, cluster
 from tests.faults.oracle import Workload
 from tests.faults.registry import Row
 from tests.faults.table import Finished
-from tests.faults.trial import BrokenError, trial
+from tests.faults.trial import trial
 
 PARTITIONS = 6
 # Characters of a failure that one line shows; the folder that is named has the rest.
@@ -33,11 +34,11 @@ class Scale:
 
 def run_rows(chosen: Sequence[tuple[Row, str]], scale: Scale) -> Iterator[Finished]:
     """Run each row with its guarantee; rows that want the same brokers share them."""
-    kinds = sorted({(row.brokers, tuple(row.settings.items())) for row, _ in chosen})
-    for brokers, settings in kinds:
-        with cluster(brokers=brokers, settings=dict(settings)) as made:
+    kinds = sorted({(row.brokers, row.small_disk) for row, _ in chosen})
+    for brokers, small_disk in kinds:
+        with cluster(brokers=brokers, small_disk=small_disk) as made:
             for row, guarantee in chosen:
-                if (row.brokers, tuple(row.settings.items())) == (brokers, settings):
+                if (row.brokers, row.small_disk) == (brokers, small_disk):
                     yield run_row(row, guarantee, made, scale)
 
 
@@ -64,7 +65,7 @@ def run_row(
             row.act(one)
             one.finish(scale.drain_s)
             result = one.verdict()
-        except (BrokenError, TimeoutError, AssertionError) as exc:
+        except (TimeoutError, AssertionError, subprocess.TimeoutExpired) as exc:
             error = str(exc)
     finished = Finished(row, guarantee, time.monotonic() - begun, result, error)
     if result is not None:

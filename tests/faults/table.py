@@ -1,7 +1,7 @@
 """The results as a Markdown table with what it takes to make it again."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,8 @@ import confluent_kafka
 
 from stream_scorer.errors import BadInput
 from stream_scorer.kafka_jars import KAFKA_VERSION
-from tests.faults.registry import BOTH, NOT_HERE, Row
+from tests.faults.ordinary import Shown
+from tests.faults.registry import BOTH, Row
 from tests.faults.verifier import Result
 
 BEGIN, END = "<!-- faults -->", "<!-- /faults -->"
@@ -33,8 +34,14 @@ class Finished:
         return not self.error and self.result is not None and not self.result.broken
 
 
-def as_markdown(finished: Sequence[Finished], *, command: str) -> str:
-    """Return the table, dated, with versions and the command that makes it."""
+def as_markdown(
+    finished: Sequence[Finished],
+    shown: Sequence[Shown],
+    not_run: Mapping[str, str],
+    *,
+    command: str,
+) -> str:
+    """Return both tables, dated, with versions and the command that makes them."""
     by_row: dict[str, dict[str, Finished]] = {}
     for each in finished:
         by_row.setdefault(each.row.id, {})[each.guarantee] = each
@@ -46,14 +53,23 @@ def as_markdown(finished: Sequence[Finished], *, command: str) -> str:
         "seconds until every partition had moved on."
     )
     outer = " | ".join(f"{each.replace('-', ' ')}: lost | repeated | recovery" for each in BOTH)
-    lines = [made_by, "", f"| row | fault | {outer} |", "|---" * 8 + "|"]
+    lines = [made_by]
+    if by_row:
+        lines += ["", f"| row | fault | {outer} |", "|---" * 8 + "|"]
     for name, cells in sorted(by_row.items()):
         title = next(iter(cells.values())).row.title
-        shown = " | ".join(cells_of(cells.get(guarantee)) for guarantee in BOTH)
-        lines.append(f"| {name} | {title} | {shown} |")
-    if NOT_HERE:
+        figures = " | ".join(cells_of(cells.get(guarantee)) for guarantee in BOTH)
+        lines.append(f"| {name} | {title} | {figures} |")
+    if shown:
+        lines += ["", "| row | input or fault | shown by | result |", "|---" * 4 + "|"]
+        lines += [
+            f"| {each.row.id} | {each.row.title} | {each.shown_by} | "
+            f"{each.found if each.holds else '**broken**'} |"
+            for each in sorted(shown, key=lambda one: one.row.id)
+        ]
+    if not_run:
         lines += ["", "Not run:"]
-        lines += [f"- {name}: {reason}" for name, reason in sorted(NOT_HERE.items())]
+        lines += [f"- {name}: {reason}" for name, reason in sorted(not_run.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,9 @@ from tests.faults.judge import (
     Sample,
     Verdict,
     commits_within,
+    idleness,
     judge_commits,
+    judge_faults,
     judge_order,
     judge_outcomes,
     judge_readers,
@@ -144,6 +146,11 @@ def test_what_was_sent_while_nothing_could_be_looked_at_is_no_sign_of_life() -> 
     assert recoveries(samples, [5.0]) == [65.0]
 
 
+def test_broker_that_is_back_is_no_sign_of_life_if_nothing_was_sent_meanwhile() -> None:
+    samples = [sample(60.0, 50, sent=50), sample(70.0, 50, sent=100), sample(75.0, 51, sent=100)]
+    assert recoveries(samples, [59.0]) == [16.0]
+
+
 def test_commit_beyond_the_end_is_seen() -> None:
     verdict = Verdict()
     judge_commits(verdict, [sample(1.0, 301, sent=300)], [])
@@ -154,3 +161,35 @@ def test_commits_within_an_outage_are_counted() -> None:
     samples = [sample(1.0, 50), sample(2.0, 50), sample(3.0, 60)]
     assert commits_within(samples, 0.5, 2.5) == 0
     assert commits_within(samples, 1.5, 3.5) == 20
+
+
+@pytest.mark.parametrize(
+    ("committed", "sent", "flaw"),
+    [
+        ((50, 60, 90), (100, 100, 100), ""),
+        ((100, 100, 110), (100, 100, 110), ""),
+        ((100, 101, 120), (100, 120, 120), ""),
+        ((0, 50, 100), (100, 100, 100), ""),  # committed just before it, seen just after it
+        ((0, 0, 100), (100, 100, 100), "nothing was committed before it"),
+        ((50, 50, 50), (100, 100, 100), "nothing was committed after it"),
+        ((100, 100, 100, 110), (100, 100, 100, 110), "nothing was sent, and all was committed"),
+    ],
+)
+def test_fault_proves_something_only_if_it_met_work(
+    committed: tuple[int, ...], sent: tuple[int, ...], flaw: str
+) -> None:
+    pairs = enumerate(zip(committed, sent, strict=True))
+    samples = [sample(1.0 + 2 * i, done, sent=there) for i, (done, there) in pairs]
+    assert idleness(samples, 2.0) == flaw
+
+
+@pytest.mark.parametrize(
+    ("at_s", "committed", "found"),
+    [(61.0, 110, set()), (63.0, 110, {"slow"}), (61.0, 90, {"stuck"})],
+)
+def test_stream_must_be_there_again_within_a_minute(
+    at_s: float, committed: int, found: set[str]
+) -> None:
+    verdict = Verdict()
+    judge_faults(verdict, [sample(2.0, 50, sent=100), sample(at_s, committed, sent=120)], [2.0])
+    assert set(verdict.offenders) == found

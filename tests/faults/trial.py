@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from tests.faults.cluster import Cluster
 from tests.faults.oracle import ALERT, LETTER, SCORE, Workload
 from tests.faults.proxy import Act
-from tests.faults.verifier import Result, Task
+from tests.faults.verifier import CLIENT, Result, Task
 from tests.integration.stream import Scorer, Stream, wait_for
 
 VERIFY_S = 300.0
@@ -112,7 +112,7 @@ class Trial:
                 "bootstrap.servers": self.stream.bootstrap,
                 "enable.idempotence": True,  # what it repeats over a broker's end must not count
                 "linger.ms": 5,
-                "log_level": 0,
+                **CLIENT,
             }
         )
 

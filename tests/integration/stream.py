@@ -110,7 +110,7 @@ class Stream:
             }
         )
         s = self.settings
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         own = {s.control_topic: {"cleanup.policy": "compact"}}
         created = admin.create_topics(
             [
@@ -120,6 +120,10 @@ class Stream:
         )
         for each in created.values():
             each.result(30)
+        # The controller has made them; a broker that has just started may not have heard of it.
+        wait_for(
+            "the topics", lambda: created.keys() <= admin.list_topics(timeout=30).topics.keys()
+        )
         # Never subscribes, so it is no member: it only asks for the group's offsets.
         self.group = Consumer(
             {"bootstrap.servers": self.bootstrap, "group.id": s.group_id, "log_level": 0}
@@ -138,7 +142,7 @@ class Stream:
 
     def set_topic(self, topic: str, name: str, value: str) -> None:
         """Change one setting of a topic; return when the broker shows it."""
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
         for each in admin.incremental_alter_configs([resource]).values():

@@ -1,0 +1,32 @@
+"""What a scorer's process uses, as the kernel counts it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.integration.stream import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One look."""
+
+    rss_mb: float
+    threads: int
+    fds: int
+    cpu_s: float  # since the process began, user and system
+
+
+def usage(scorer: Scorer) -> Usage:
+    """Look at a process; raises FileNotFoundError if it has ended."""
+    folder = Path(f"/proc/{scorer.process.pid}")
+    lines = (folder / "status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    after_name = (folder / "stat").read_text().rpartition(")")[2].split()  # from the third on
+    ticks = int(after_name[11]) + int(after_name[12])
+    return Usage(
+        rss_mb=int(status["VmRSS"].split()[0]) / 1024,
+        threads=int(status["Threads"]),
+        fds=len(list((folder / "fd").iterdir())),
+        cpu_s=ticks / os.sysconf("SC_CLK_TCK"),
+    )
