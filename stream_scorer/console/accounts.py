@@ -1,0 +1,123 @@
+"""Accounts: signing up, approval, roles; passwords are hashed by Argon2."""
+
+import unicodedata
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from sqlalchemy import Connection, func, select
+
+from stream_scorer.console import audit, schema, sessions
+from stream_scorer.console.people import Person, Role
+from stream_scorer.errors import BadInput
+
+LONGEST_NAME, SHORTEST_PASSWORD, LONGEST_PASSWORD = 100, 12, 1000
+WAITING, ACTIVE, CLOSED = "waiting", "active", "closed"
+HASHER = PasswordHasher()  # RFC 9106's second recommendation: 64 MiB
+# What an unknown name is compared with, so that it takes as long as a known one.
+NOBODYS = HASHER.hash("nobody has this password")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account, as administrators see it."""
+
+    id: int
+    name: str
+    role: Role
+    state: str
+    created_at: int
+
+
+def fold(name: str) -> str:
+    """Return a name as it is compared and stored; raise BadInput for one that is none."""
+    folded = unicodedata.normalize("NFKC", name).strip().casefold()
+    if not 1 <= len(folded) <= LONGEST_NAME or not all(map(str.isprintable, folded)):
+        raise BadInput(f"a name has 1 to {LONGEST_NAME} printable characters")
+    return folded
+
+
+def hash_password(password: str) -> str:
+    """Return the Argon2 hash of a new password; raise BadInput for one that is too short."""
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise BadInput(f"a password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
+    return HASHER.hash(password)
+
+
+def holds(hashed: str, password: str) -> bool:
+    """Tell whether a password is the one of a hash; it takes as long for an empty hash."""
+    try:
+        return HASHER.verify(hashed or NOBODYS, password[:LONGEST_PASSWORD]) and bool(hashed)
+    except (VerifyMismatchError, InvalidHashError):
+        return False
+
+
+def create(
+    connection: Connection, *, name: str, hashed: str, role: Role, state: str, now: int
+) -> bool:
+    """Add an account; tell whether the name was free. `name` is folded, `hashed` Argon2's."""
+    if find(connection, name) is not None:
+        return False
+    connection.execute(
+        schema.user.insert().values(
+            name=name, password=hashed, role=role.word, state=state, created_at=now
+        )
+    )
+    return True
+
+
+def find(connection: Connection, name: str) -> tuple[Account, str] | None:
+    """Return the account of a folded name and its password's hash, None if there is none."""
+    row = connection.execute(select(schema.user).where(schema.user.c.name == name)).one_or_none()
+    if row is None:
+        return None
+    account = Account(row.id, row.name, Role.of(row.role), row.state, row.created_at)
+    return account, row.password
+
+
+def everyone(connection: Connection) -> list[Account]:
+    """Return all accounts, those that wait first, then by name."""
+    rows = connection.execute(
+        select(schema.user).order_by(schema.user.c.state != WAITING, schema.user.c.name)
+    )
+    return [Account(r.id, r.name, Role.of(r.role), r.state, r.created_at) for r in rows]
+
+
+def change(
+    connection: Connection, by: Person, *, user_id: int, role: Role, state: str, now: int
+) -> None:
+    """Set role and state of another's account, and end its sessions.
+
+    Raises BadInput for one's own, for one that is not there, and for the last administrator.
+    """
+    if not by.may(Role.ADMINISTRATOR):
+        raise BadInput("only an administrator changes accounts")
+    if user_id == by.user_id:
+        raise BadInput("no one changes their own account: ask another administrator")
+    row = connection.execute(
+        select(schema.user).where(schema.user.c.id == user_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise BadInput(f"there is no account {user_id}")
+    if row.role == Role.ADMINISTRATOR.word and row.state == ACTIVE:
+        others = connection.scalar(
+            select(func.count())
+            .select_from(schema.user)
+            .where(schema.user.c.role == Role.ADMINISTRATOR.word)
+            .where(schema.user.c.state == ACTIVE)
+            .where(schema.user.c.id != user_id)
+        )
+        if not others and (role is not Role.ADMINISTRATOR or state != ACTIVE):
+            raise BadInput("the last administrator stays")
+    connection.execute(
+        schema.user.update().where(schema.user.c.id == user_id).values(role=role.word, state=state)
+    )
+    sessions.end_all(connection, user_id)
+    audit.note(
+        connection,
+        at=now,
+        actor=by.name,
+        address=by.address,
+        action="account",
+        target=f"{row.name}: {row.role}, {row.state} -> {role.word}, {state}",
+    )

@@ -1,0 +1,1 @@
+"""The console: its database, its doors, its pages."""
