@@ -13,12 +13,12 @@ from stream_scorer.cli import cli
 from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput
 from stream_scorer.monitor.board import Board
-from stream_scorer.monitor.faust_settings import broker_urls, credentials
-from stream_scorer.monitor.forwarding import PACK, Forwarder
-from stream_scorer.monitor.joined import Event, Label, Seen
+from stream_scorer.monitor.faust_settings import broker_urls, credentials, session_s
+from stream_scorer.monitor.forwarding import PACK, Forwarder, unpack
+from stream_scorer.monitor.joined import Event, Label, Pack, Passed, Seen
 from stream_scorer.monitor.ledger import Ledger
 from stream_scorer.monitor.places import topics
-from stream_scorer.monitor.reading import LONGEST_ID, Decoder, NotOurs, unpack
+from stream_scorer.monitor.reading import LONGEST_ID, Decoder, NotOurs
 from tests.test_monitor_ledger import MODEL, label, score
 
 SCORE: dict[str, Any] = {
@@ -103,16 +103,16 @@ def test_events_are_acknowledged_after_their_pack_and_not_before() -> None:
         log.append("sent")
 
     async def feed() -> None:
-        forwarder = Forwarder(send)
+        forwarder = Forwarder("scores", send)
         for number in range(PACK):
-            await forwarder.take(Source(log), score(number))
-        await forwarder.take(Source(log), label(3, fraud=True))
+            await forwarder.take(Source(log), Passed(0, number, score(number)))
+        await forwarder.take(Source(log), Passed(1, 7, label(3, fraud=True)))
         await forwarder.flush()
         await forwarder.flush()  # nothing waits: nothing is sent
 
     asyncio.run(feed())
     assert log == ["send", "sent", *["ack"] * PACK, "send", "sent", "ack"]
-    assert [event for value in sent for event in unpack(value)][PACK] == label(3, fraud=True)
+    assert unpack(sent[1]) == Pack("scores", [Passed(1, 7, label(3, fraud=True))])
 
 
 def test_pack_that_is_not_sent_is_not_acknowledged() -> None:
@@ -122,8 +122,8 @@ def test_pack_that_is_not_sent_is_not_acknowledged() -> None:
         raise ConnectionError
 
     async def feed() -> None:
-        forwarder = Forwarder(send)
-        await forwarder.take(Source(log), score(1))
+        forwarder = Forwarder("scores", send)
+        await forwarder.take(Source(log), Passed(0, 1, score(1)))
         with pytest.raises(ConnectionError):
             await forwarder.flush()
 
@@ -191,6 +191,13 @@ def test_what_the_client_cannot_do_is_refused(kafka: dict[str, str], says: str) 
     with pytest.raises(BadInput, match=says) as caught:
         credentials(of(**kafka))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_session_time_out_is_the_scorers() -> None:
+    assert session_s(of()) == 15.0
+    assert session_s(of(consumer_session_timeout_ms="6000")) == 6.0
+    with pytest.raises(BadInput, match="session.timeout.ms is 'soon'"):
+        session_s(of(session_timeout_ms="soon"))
 
 
 def test_scram_over_tls_is_translated_and_hosts_are_checked() -> None:

@@ -17,9 +17,9 @@ from faust.types import TP, EventT
 from stream_scorer.config import Settings
 from stream_scorer.monitor import faust_settings, places
 from stream_scorer.monitor.board import Board
-from stream_scorer.monitor.forwarding import Forwarder
-from stream_scorer.monitor.joined import Event
-from stream_scorer.monitor.reading import Decoder, NotOurs, unpack
+from stream_scorer.monitor.forwarding import Forwarder, unpack
+from stream_scorer.monitor.joined import Event, Passed
+from stream_scorer.monitor.reading import Decoder, NotOurs
 from stream_scorer.monitor.table import PLACE, LedgerTable
 from stream_scorer.monitor.transport import Transport
 
@@ -27,8 +27,8 @@ from stream_scorer.monitor.transport import Transport
 PACK_S = 0.1
 # Seconds between two looks at what has changed.
 TELL_S = 1.0
-# Seconds, as the scorer's: without a sign of life for so long another instance takes over.
-SESSION_S, HEARTBEAT_S = 15.0, 3.0
+# Seconds between commits: so much is read again after a crash.
+COMMIT_S = 1.0
 
 Source = EventT[bytes]
 Work = Callable[..., Awaitable[None]]
@@ -64,7 +64,7 @@ class Application:
             (topics.alerts, partial(score, decoder, alert=True)),
             (topics.labels, partial(label, decoder)),
         ):
-            forwarder = Forwarder(self._send)
+            forwarder = Forwarder(topics.identities[name], self._send)
             self._forwarders.append(forwarder)
             work = partial(self._read, name, read, forwarder)
             self.faust.agent(self._topic(name), name=f"read {name}")(loud(work, fail))
@@ -98,7 +98,8 @@ class Application:
                 source.ack()
             else:
                 self._board.read(name)
-                await forwarder.take(source, event)
+                message = source.message
+                await forwarder.take(source, Passed(message.partition, message.offset, event))
 
     async def _join(self, stream: Stream) -> None:
         """Agent: take packs of events into the ledger."""
@@ -107,7 +108,7 @@ class Application:
                 # Of an earlier time: whoever has the partition now reads it again.
                 current = source.message.generation_id == self.faust.consumer_generation_id
                 if current and self._table.ledger is not None:
-                    await self._table.write(self._table.ledger.take(unpack(source.value)))
+                    await self._table.write(self._table.ledger.take_pack(unpack(source.value)))
                     source.ack()
 
     async def _pass_on(self) -> None:
@@ -129,6 +130,7 @@ class Application:
 
 def faust_app(settings: Settings, folder: Path) -> faust.App:
     """Return faust's part, which connects when it is started."""
+    session_s = faust_settings.session_s(settings)
     app = faust.App(
         places.group(settings),
         broker=faust_settings.broker_urls(settings),
@@ -140,8 +142,9 @@ def faust_app(settings: Settings, folder: Path) -> faust.App:
         topic_allow_declare=False,  # `places` has created them
         topic_disable_leader=True,
         stream_wait_empty=False,  # what is not acknowledged is read again
-        broker_session_timeout=SESSION_S,
-        broker_heartbeat_interval=HEARTBEAT_S,
+        broker_commit_interval=COMMIT_S,
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 5,
         producer_acks=-1,
         producer_max_request_size=10_000_000,  # the topic's own limit decides
     )

@@ -71,7 +71,7 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
     topics = places.topics(settings)
     with monitor_extra():
         from stream_scorer.monitor.running import run
-    places.prepare(settings, topics)
+    topics = places.prepare(settings, topics)
     registry, health = CollectorRegistry(), Health()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)

@@ -33,6 +33,16 @@ def broker_urls(settings: Settings) -> list[str]:
     return [f"kafka://{each.strip().rpartition('://')[2]}" for each in servers]
 
 
+def session_s(settings: Settings) -> float:
+    """Return for how many seconds an instance may give no sign of life, as for a scorer."""
+    config = clients.consumer_config(settings)
+    text = config.get("session.timeout.ms", clients.CONSUMER["session.timeout.ms"])
+    try:
+        return int(text) / 1000
+    except ValueError:
+        raise BadInput(f"session.timeout.ms is {text!r}: want a whole number") from None
+
+
 def credentials(settings: Settings) -> dict[str, Any]:
     """Return what `faust.App` takes to get in; raise BadInput for what it does not know."""
     from faust.auth import SASLCredentials, SSLCredentials

@@ -6,6 +6,9 @@ import msgspec
 
 LabelOrder: TypeAlias = tuple[int, int, int]  # time in ms, partition, offset of the label's record
 
+# The queues that transactions wait in for what is still to come: each is let go by itself.
+QUIET, ALERTED, UNMATCHED = range(3)
+
 
 class Label(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The truth of a transaction, as its newest record says."""
@@ -41,9 +44,16 @@ class Seen(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Joined(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One transaction: what each model said of it, and its truth."""
 
-    number: int  # in the order of arrival, so that the oldest can be let go
+    number: int  # in the order of arrival in its queue, so that the oldest can be let go
     label: Label | None = None
     seen: tuple[Seen, ...] = ()  # one a model
+
+    @property
+    def queue(self) -> int:
+        """Where it waits: an alert is labelled late and surely, others rarely, or not at all."""
+        if not self.seen:
+            return UNMATCHED
+        return ALERTED if any(each.alert_ms is not None for each in self.seen) else QUIET
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -52,6 +62,21 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     transaction_id: str
     said: Seen | None = None
     label: Label | None = None
+
+
+class Passed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An event and where its record stands."""
+
+    partition: int
+    offset: int
+    event: Event
+
+
+class Pack(msgspec.Struct, frozen=True, array_like=True):
+    """Events of one topic, of each partition in their order."""
+
+    topic: str  # its name and id, so that one made anew is another
+    passed: list[Passed]
 
 
 def merged(known: Joined, event: Event) -> Joined:

@@ -14,8 +14,10 @@ from typing import TypeAlias
 import msgspec
 
 from stream_scorer.monitor.counts import LENGTH_MS, Counts, Window, add, parts
-from stream_scorer.monitor.joined import Event, Joined, merged
+from stream_scorer.monitor.joined import UNMATCHED, Event, Joined, Pack, merged
 
+Throughs: TypeAlias = tuple[int, int, int]
+NONE: Throughs = (-1, -1, -1)
 # Share of the transactions that is let go at a time, when some windows' rows are written anew.
 LET_GO = 0.01
 # Windows of each kind that figures are kept of; later changes to older ones count in `all` only.
@@ -25,19 +27,25 @@ MOST_WINDOWS = 72
 class Folded(msgspec.Struct, frozen=True, array_like=True):
     """What the transactions that were let go came to in a window."""
 
-    through: int  # the last transaction that is in it, or could be
+    through: Throughs  # by queue, the number of the last that is in it, or could be
     counts: Counts
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
     """How far transactions were let go, and which windows were."""
 
-    through: int = -1
+    through: Throughs = NONE
     unmatched: int = 0  # labels that were let go without a score
     floors: dict[str, int] = {}  # by kind, the newest start that is let go
 
 
-Row: TypeAlias = Joined | Folded | Mark
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """Up to where a partition of a topic has been taken in."""
+
+    next_offset: int
+
+
+Row: TypeAlias = Joined | Folded | Mark | Position
 Write: TypeAlias = tuple[str, Row | None]  # None: delete
 MARK = "mark"
 
@@ -53,20 +61,33 @@ def folded_key(window: Window) -> str:
     return f"w/{kind}/{start_ms}/{sha256}"
 
 
+def moved(through: Throughs, queue: int, to: int) -> Throughs:
+    """Return how far the queues are let go, one of them moved on."""
+    first, second, third = (to if i == queue else each for i, each in enumerate(through))
+    return first, second, third
+
+
+def position_key(topic: str, partition: int) -> str:
+    """Return the key of a partition's position."""
+    return f"p/{topic}/{partition}"
+
+
 class Ledger:
     """The state of the monitor, as a pure function of the events that it took."""
 
     def __init__(self, keep: int) -> None:
-        """Keep so many transactions one by one.
+        """Keep so many transactions one by one, beside them so many alerts, so many lone labels.
 
         A label that comes after its transaction was let go finds no score, and a repeat of the
         score counts as another transaction.
         """
         self._keep = keep
         self._at_once = math.ceil(keep * LET_GO)
-        self._held: dict[str, Joined] = {}  # in the order of arrival
+        # By queue, in the order of arrival there.
+        self._held: tuple[dict[str, Joined], ...] = ({}, {}, {})
         self._live: dict[Window, Counts] = {}  # what those that are held come to
         self._folded: dict[Window, Folded] = {}
+        self._positions: dict[str, int] = {}
         self._mark = Mark()
         self._next = 0
         self._starts: dict[str, set[int]] = {kind: set() for kind in LENGTH_MS}
@@ -75,7 +96,7 @@ class Ledger:
 
     def __len__(self) -> int:
         """Count the transactions that are held."""
-        return len(self._held)
+        return sum(map(len, self._held))
 
     @property
     def unmatched(self) -> int:
@@ -98,49 +119,78 @@ class Ledger:
         for key, row in rows:
             if isinstance(row, Joined):
                 held.append((key.removeprefix("t/"), row))
-            elif isinstance(row, Mark):
-                self._mark = row
             else:
-                kind, start_ms, sha256 = key.removeprefix("w/").split("/")
-                self._folded[kind, int(start_ms), sha256] = row
-        held.sort(key=lambda item: item[1].number)
-        for transaction_id, joined in held:
-            if joined.number <= self._mark.through:
+                self._load_row(key, row)
+        for transaction_id, joined in sorted(held, key=lambda item: item[1].number):
+            if joined.number <= self._mark.through[joined.queue]:
                 self._writes.append((held_key(transaction_id), None))
             else:
-                self._held[transaction_id] = joined
-        through = max((each.through for each in self._folded.values()), default=-1)
-        self._next = max(self._mark.through, through, *(j.number for _, j in held), -1) + 1
+                self._held[joined.queue][transaction_id] = joined
+        each_through = (each.through for each in self._folded.values())
+        through = [max(each) for each in zip(NONE, *each_through, strict=True)]
+        self._next = max(*self._mark.through, *through, *(j.number for _, j in held)) + 1
         for window in list(self._folded):
             if self._let_go_of(window):
                 self._drop(window)
             else:
                 self._note_start(window)
-        self._let_go([key for key, each in self._held.items() if each.number <= through])
-        for joined in self._held.values():
-            self._count(joined, 1)
+        for queue, waiting in enumerate(self._held):
+            cut_off = [key for key, each in waiting.items() if each.number <= through[queue]]
+            self._let_go(queue, cut_off)
+            for joined in waiting.values():
+                self._count(joined, 1)
         self._keep_newest_windows()
         self.changed = self.windows()
 
+    def _load_row(self, key: str, row: Folded | Mark | Position) -> None:
+        if isinstance(row, Mark):
+            self._mark = row
+        elif isinstance(row, Position):
+            self._positions[key] = row.next_offset
+        else:
+            kind, start_ms, sha256 = key.removeprefix("w/").split("/")
+            self._folded[kind, int(start_ms), sha256] = row
+
+    def take_pack(self, pack: Pack) -> list[Write]:
+        """Take in what was not taken in before; return what must be written, in this order.
+
+        A crash makes records come again, any number of them: they are known by where they stand, or
+        those whose transactions were let go would count twice.
+        """
+        events: list[Event] = []
+        positions: dict[str, int] = {}
+        for each in pack.passed:
+            key = position_key(pack.topic, each.partition)
+            if each.offset >= positions.get(key, self._positions.get(key, 0)):
+                positions[key] = each.offset + 1
+                events.append(each.event)
+        self._positions |= positions
+        return [*self.take(events), *((key, Position(at)) for key, at in positions.items())]
+
     def take(self, events: Iterable[Event]) -> list[Write]:
         """Take events in; return what must be written, in this order, before they are done with."""
-        if len(self._held) >= self._keep + self._at_once:
-            going = list(islice(self._held, len(self._held) - self._keep))
-            for key in going:
-                self._count(self._held[key], -1)
-            self._let_go(going)
+        for queue, waiting in enumerate(self._held):
+            if len(waiting) >= self._keep + self._at_once:
+                oldest = list(islice(waiting, len(waiting) - self._keep))
+                for key in oldest:
+                    self._count(waiting[key], -1)
+                self._let_go(queue, oldest)
         for event in events:
-            known = self._held.get(event.transaction_id)
+            key = event.transaction_id
+            known = next((each[key] for each in self._held if key in each), None)
             now = merged(known or Joined(self._next), event)
             if now is known:
                 continue  # a repeat
-            if known is None:
-                self._next += 1
-            else:
+            if known is not None:
                 self._count(known, -1)
+            if known is None or now.queue != known.queue:
+                if known is not None:
+                    del self._held[known.queue][key]
+                now = msgspec.structs.replace(now, number=self._next)
+                self._next += 1
             self._count(now, 1)
-            self._held[event.transaction_id] = now
-            self._writes.append((held_key(event.transaction_id), now))
+            self._held[now.queue][key] = now
+            self._writes.append((held_key(key), now))
             self._keep_newest_windows()
         writes, self._writes = self._writes, []
         return writes
@@ -155,31 +205,31 @@ class Ledger:
                 add(self._live[window], counts, times)
                 self.changed.add(window)
 
-    def _let_go(self, transaction_ids: list[str]) -> None:
+    def _let_go(self, queue: int, transaction_ids: list[str]) -> None:
         """Add transactions to the rows of their windows, where a crash has not let that happen."""
         if not transaction_ids:
             return
-        through = self._held[transaction_ids[-1]].number
+        waiting = self._held[queue]
+        through = waiting[transaction_ids[-1]].number
         sums: dict[Window, Counts] = {}
-        unmatched = 0
         for key in transaction_ids:
-            joined = self._held.pop(key)
-            unmatched += not joined.seen
+            joined = waiting.pop(key)
             for window, counts in parts(joined):
-                done = self._folded[window].through if window in self._folded else -1
-                if joined.number > done and not self._let_go_of(window):
+                done = self._folded[window].through if window in self._folded else NONE
+                if joined.number > done[queue] and not self._let_go_of(window):
                     add(sums.setdefault(window, {}), counts)
         for window, counts in sums.items():
-            if window in self._folded:
-                add(counts, self._folded[window].counts)
-            self._folded[window] = Folded(through, counts)
+            known = self._folded.get(window, Folded(NONE, {}))
+            add(counts, known.counts)
+            self._folded[window] = Folded(moved(known.through, queue, through), counts)
             self._note_start(window)
             self._writes.append((folded_key(window), self._folded[window]))
-        self._write_mark(
-            msgspec.structs.replace(
-                self._mark, through=through, unmatched=self._mark.unmatched + unmatched
-            )
+        mark = Mark(
+            moved(self._mark.through, queue, through),
+            self._mark.unmatched + len(transaction_ids) * (queue == UNMATCHED),
+            self._mark.floors,
         )
+        self._write_mark(mark)
         self._writes += [(held_key(key), None) for key in transaction_ids]
 
     def _write_mark(self, mark: Mark) -> None:

@@ -1,8 +1,9 @@
 """The topics of the monitor: those that it reads and writes, and two of its own."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from stream_scorer import clients
@@ -23,6 +24,7 @@ class Topics:
     quality: str
     events: str  # our own: all three, in one partition, so that what belongs together meets
     changelog: str  # our own: the table
+    identities: Mapping[str, str] = field(default_factory=dict)  # of the sources: name and id
 
     @property
     def sources(self) -> tuple[str, str, str]:
@@ -52,8 +54,11 @@ def topics(settings: Settings) -> Topics:
     )
 
 
-def prepare(settings: Settings, found: Topics) -> None:
-    """Check the topics, and create our own two; raise KafkaTrouble if one is not to be had."""
+def prepare(settings: Settings, found: Topics) -> Topics:
+    """Check the topics, and create our own two; return them with the sources' identities.
+
+    Raises KafkaTrouble if one is not to be had.
+    """
     clients.require_topics(settings, (*found.sources, found.quality))
     admin = clients.admin(settings)
     require_compaction(admin, found.quality)
@@ -62,6 +67,19 @@ def prepare(settings: Settings, found: Topics) -> None:
     for name, count in clients.require_topics(settings, (found.events, found.changelog)).items():
         if count != 1:
             raise KafkaTrouble(f"topic {name!r} has {count} partitions: want 1, delete it")
+    return replace(found, identities={name: identity(admin, name) for name in found.sources})
+
+
+def identity(admin: AdminClient, name: str) -> str:
+    """Return a topic's name with its id; raise KafkaTrouble."""
+    asked = TopicCollection([name])
+    try:
+        topic = admin.describe_topics(asked, request_timeout=TIMEOUT_S)[name].result()
+    except KafkaException as exc:
+        raise KafkaTrouble(
+            f"topic {name!r} does not tell its id: {clients.first_line(exc.args[0])}"
+        ) from exc
+    return f"{name}@{topic.topic_id}"
 
 
 def create(admin: AdminClient, name: str, config: dict[str, str]) -> None:

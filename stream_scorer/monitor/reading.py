@@ -1,7 +1,7 @@
 """Records of the three topics -> events; what is none of ours is left out and counted."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -78,11 +78,3 @@ def checked(transaction_id: str) -> str:
     if len(transaction_id) > LONGEST_ID:
         raise NotOurs(f"the id has {len(transaction_id)} characters: want {LONGEST_ID} at most")
     return transaction_id
-
-
-def packed(events: Sequence[Event]) -> bytes:
-    """Return many events as one record of our own topic."""
-    return msgspec.json.encode(events)
-
-
-unpack = msgspec.json.Decoder(list[Event]).decode

@@ -10,10 +10,15 @@ from faust.serializers.codecs import Codec
 from faust.types import TP
 
 from stream_scorer.monitor.joined import Joined
-from stream_scorer.monitor.ledger import Folded, Ledger, Mark, Row, Write
+from stream_scorer.monitor.ledger import Folded, Ledger, Mark, Position, Row, Write
 
 PLACE = 0  # the partition of our own topics
-KINDS: tuple[tuple[bytes, type[Row]], ...] = ((b"j", Joined), (b"f", Folded), (b"m", Mark))
+KINDS: tuple[tuple[bytes, type[Row]], ...] = (
+    (b"j", Joined),
+    (b"f", Folded),
+    (b"m", Mark),
+    (b"p", Position),
+)
 
 
 class RowCodec(Codec):

@@ -16,7 +16,7 @@ from stream_scorer.records import Partition
 from stream_scorer.stall import PROBE_S, STALL_S, Stalls, has_records
 
 # Seconds between two looks.
-LOOK_S = 5.0
+LOOK_S = 1.0
 
 
 class Watchdog:
