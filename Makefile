@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo test fuzz unit check fix train bench faults lock clean
+.PHONY: help demo test fuzz unit check fix train bench faults million lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ bench: .venv/dev.ok  ## rows/s and CPU a row on a local Kafka, beside a bare loo
 
 faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write README's table: about two hours
 	$(BIN)/python -m tests.faults --plant --table README.md
+
+million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figures are those computed anew
+	$(BIN)/python benchmarks/monitor.py
 
 lock: .venv/dev.ok  ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) --output-file requirements/service.txt

@@ -196,7 +196,7 @@ def test_what_the_client_cannot_do_is_refused(kafka: dict[str, str], says: str) 
 def test_session_time_out_is_the_scorers() -> None:
     assert session_s(of()) == 15.0
     assert session_s(of(consumer_session_timeout_ms="6000")) == 6.0
-    with pytest.raises(BadInput, match="session.timeout.ms is 'soon'"):
+    with pytest.raises(BadInput, match=r"session\.timeout\.ms is 'soon'"):
         session_s(of(session_timeout_ms="soon"))
 
 

@@ -60,7 +60,13 @@ class LedgerTable(faust.Table[str, Row]):
         self.on_recover(self.begin)
 
     async def begin(self) -> None:
-        """Make the ledger of what was read from the changelog."""
+        """Make the ledger of what was read from the changelog.
+
+        The flow stops here until faust has gone back to the committed offsets: it hands records out
+        already, and would clear those that still wait and not hand them out again.
+        """
+        self.app.consumer.stop_flow()
+        self.app.flow_control.suspend()
         async with self.at_work:
             if self._changelog in self.app.assignor.assigned_actives():
                 self.ledger = Ledger(self._keep)

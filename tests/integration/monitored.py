@@ -23,7 +23,7 @@ from stream_scorer.monitor.figures import of_window
 from stream_scorer.monitor.joined import Event
 from stream_scorer.monitor.reading import Decoder, NotOurs
 from stream_scorer.topics import TopicReader
-from tests.integration.stream import wait_for
+from tests.integration.stream import WAIT_S, wait_for
 from tests.test_monitor_ledger import expected
 
 MODEL, OTHER = "a" * 64, "b" * 64
@@ -188,7 +188,7 @@ class Watched:
         with closing(TopicReader(self.settings, self.settings.quality_topic)) as reader:
             return as_figures((m.key() or b"", m.value() or b"") for m in reader.held())
 
-    def wait_figures(self) -> Figures:
+    def wait_figures(self, *, timeout_s: float = WAIT_S) -> Figures:
         """Wait until the figures told are those computed anew, to the last digit; return them."""
         self.flush()
         wanted = self.expected()
@@ -201,7 +201,7 @@ class Watched:
             return last[0] == wanted
 
         try:
-            wait_for("the figures", same)
+            wait_for("the figures", same, timeout_s=timeout_s)
         except TimeoutError:
             assert last[0] == wanted
         return wanted

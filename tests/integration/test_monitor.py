@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AclOperation, AdminClient, NewTopic, ResourceType
 
 from stream_scorer.local_kafka import free_ports, local_kafka
 from tests.integration.monitored import BEGIN_MS, MODEL, OTHER, Monitor, Watched, watched
+from tests.integration.secured import PASSWORD, secured_kafka
 from tests.integration.stream import wait_for
 from tests.integration.test_broker_restart import end
 
@@ -170,6 +172,55 @@ def test_what_an_exactly_once_scorer_has_aborted_is_in_no_figure(topics: Watched
         end_transaction(30)
     figures = topics.wait_figures()[f"all/0/{MODEL}"]
     assert (figures["scored"], figures["caught"]) == (3, 3)
+
+
+def test_monitor_gets_in_by_tls_and_scram_with_the_rights_of_the_readme_and_no_other(
+    tmp_path: Path,
+) -> None:
+    with secured_kafka(tmp_path) as broker, watched(broker.bootstrap, tmp_path) as topics:
+        topic, group = ResourceType.TOPIC, ResourceType.GROUP
+        own = [f"{topics.name}-monitor-{each}" for each in ("events", "joined-changelog")]
+        quality = topics.settings.quality_topic
+        broker.grant(
+            *((topic, name, AclOperation.READ) for name in (*topics.sources, *own)),
+            *((topic, name, AclOperation.WRITE) for name in (quality, *own)),
+            *((topic, name, AclOperation.CREATE) for name in own),
+            (topic, quality, AclOperation.DESCRIBE_CONFIGS),
+            (group, f"{topics.name}-monitor", AclOperation.READ),
+        )
+        topics.score(1, alert=True)
+        topics.label(1, 1)
+        monitor = topics.start(**broker.sasl())
+        topics.wait_figures()
+        wrong = topics.start(**broker.sasl(password="not-it"))
+        assert wrong.process.wait(30) == 1
+        assert len(wrong.text().splitlines()) == 1, wrong.text()
+        assert monitor.stop() == 0
+        assert PASSWORD not in monitor.text()
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"SCORER_SCORES_TOPIC": ""}, "SCORER_SCORES_TOPIC is empty"),
+        ({"SCORER_LABELS_TOPIC": "nowhere"}, "topic 'nowhere' does not exist"),
+        ({"SCORER_QUALITY_TOPIC": "{labels}-2"}, "cleanup.policy=delete: want compact"),
+        ({"SCORER_KAFKA_SASL_MECHANISM": "GSSAPI"}, "sasl.mechanism is GSSAPI"),
+        ({"SCORER_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "does not answer"),
+        ({"SCORER_HTTP_HOST": "192.0.2.1"}, "SCORER_HTTP_HOST and SCORER_MONITOR_PORT"),
+    ],
+)
+def test_start_that_cannot_work_ends_in_one_line(
+    topics: Watched, environ: dict[str, str], says: str
+) -> None:
+    other = f"{topics.settings.labels_topic}-2"
+    admin = AdminClient({"bootstrap.servers": topics.bootstrap})
+    admin.create_topics([NewTopic(other, 1, 1)])[other].result(30)
+    named = {k: v.format(labels=topics.settings.labels_topic) for k, v in environ.items()}
+    monitor = topics.start(**named)
+    assert monitor.process.wait(30) == 1
+    (line,) = monitor.text().splitlines()
+    assert says in line
 
 
 @pytest.mark.parametrize(
