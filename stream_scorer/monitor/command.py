@@ -70,7 +70,9 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
     logger.setLevel(logging.INFO)
     topics = places.topics(settings)
     with monitor_extra():
+        from stream_scorer.monitor import faust_settings
         from stream_scorer.monitor.running import run
+    faust_settings.credentials(settings)  # what is refused is refused before anything is made
     topics = places.prepare(settings, topics)
     registry, health = CollectorRegistry(), Health()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -78,7 +80,10 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
     board = Board(registry, top_k=alerts_a_day)
     certificate = settings.http_certificate
     with Server(health, registry).serving(
-        settings.http_host, settings.monitor_port, certificate=certificate
+        settings.http_host,
+        settings.monitor_port,
+        certificate=certificate,
+        port_setting="SCORER_MONITOR_PORT",
     ) as port:
         logger.info(
             "Joining %s, %s and %s; figures to %s and on %s://%s:%d/metrics",
