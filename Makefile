@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo test fuzz unit check fix train bench faults soak lock clean
+.PHONY: help demo test fuzz unit check fix train bench faults soak million lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write
 
 soak: .venv/dev.ok  ## an hour at 70 % load, with both guarantees: memory, files and threads must not grow
 	$(BIN)/python -m tests.faults.soak
+
+million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figures are those computed anew
+	$(BIN)/python benchmarks/monitor.py
 
 lock: .venv/dev.ok  ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) --output-file requirements/service.txt

@@ -18,6 +18,7 @@ COMMANDS = {
     "alerts": "stream_scorer.alerts:alerts",
     "dead-letters": "stream_scorer.dead_letters.cli:dead_letters",
     "verify": "stream_scorer.verify.command:verify",
+    "monitor": "stream_scorer.monitor.command:monitor",
     "what-if": "stream_scorer.what_if.command:what_if",
     "model": "models.cli:model",
     "kafka": "stream_scorer.kafka_command:kafka",

@@ -147,6 +147,15 @@ class Settings(BaseModel):
         "", description="Says which model to run, and takes who scored what; empty: none."
     )
     labels_topic: Topic = Field("fraud-labels", description="Where the truth goes (`replay`).")
+    quality_topic: Topic = Field(
+        "fraud-quality", description="Where `monitor` says how good it is."
+    )
+    monitor_keep: int = Field(
+        100_000, ge=1_000, le=10_000_000, description="Transactions that wait for their label."
+    )
+    monitor_port: int = Field(
+        9109, ge=0, le=65_535, description="The monitor's metrics and health; 0 takes any free one."
+    )
     format: Literal["json"] = Field("json", description="Wire format of the transactions.")
     sinks: tuple[Literal["kafka", "log"], ...] = Field(
         ("kafka",), description="Where outcomes go; `log` prints each alert as a line as well."
@@ -230,7 +239,7 @@ class Settings(BaseModel):
                 f"SCORER_COMMIT_INTERVAL_MS is {self.commit_interval_ms}: exactly-once wants at "
                 f"most {LONGEST_TRANSACTION_MS}, or the broker aborts the transaction"
             )
-        topics = [self.transactions_topic, *self.outputs, self.labels_topic]
+        topics = [self.transactions_topic, *self.outputs, self.labels_topic, self.quality_topic]
         topics += filter(None, [self.parking_topic])
         if len(set(topics)) < len(topics):
             raise ValueError(f"want different topics for each purpose, not {', '.join(topics)}")

@@ -11,7 +11,10 @@ from stream_scorer.config import PREFIX, Settings, is_secret, variable
 from stream_scorer.errors import BadInput
 
 # What `run` takes as flags, and `check` looks at.
-NOT_OF_RUN = {"kafka", "labels_topic", "parking_topic"}
+NOT_OF_RUN = {
+    *("kafka", "labels_topic", "parking_topic"),
+    *("quality_topic", "monitor_keep", "monitor_port"),
+}
 RUN_SETTINGS = [name for name in Settings.model_fields if name not in NOT_OF_RUN]
 
 

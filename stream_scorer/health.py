@@ -116,10 +116,18 @@ class Server:
         return "\r\n".join(lines).encode() + (b"" if method == b"HEAD" else body)
 
     @contextmanager
-    def serving(self, host: str, port: int, *, certificate: Path | None = None) -> Iterator[int]:
+    def serving(
+        self,
+        host: str,
+        port: int,
+        *,
+        certificate: Path | None = None,
+        port_setting: str = "SCORER_HTTP_PORT",
+    ) -> Iterator[int]:
         """Serve from a thread of its own for the length of the `with` block; yield the port.
 
-        With TLS if there is a `certificate`. Raises BadInput if that or the address is no good.
+        With TLS if there is a `certificate`. Raises BadInput if that or the address is no good, in
+        the name of the `port_setting`.
         """
         tls = server_tls(certificate) if certificate else None
         loop = asyncio.new_event_loop()
@@ -137,7 +145,7 @@ class Server:
         except OSError as exc:
             loop.close()
             raise BadInput(
-                f"SCORER_HTTP_HOST and SCORER_HTTP_PORT are {host}:{port}: {exc.strerror}"
+                f"SCORER_HTTP_HOST and {port_setting} are {host}:{port}: {exc.strerror}"
             ) from exc
         thread = threading.Thread(target=loop.run_forever, name="http", daemon=True)
         thread.start()

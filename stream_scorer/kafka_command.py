@@ -64,10 +64,14 @@ def create_topics(
         settings.transactions_topic,
         *settings.outputs,
         settings.labels_topic,
+        settings.quality_topic,
     ]
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
     there = admin.list_topics(timeout=10).topics
-    own = {settings.control_topic: {"cleanup.policy": "compact"}}
+    own = {
+        name: {"cleanup.policy": "compact"}
+        for name in (settings.control_topic, settings.quality_topic)
+    }
     new = [
         NewTopic(name, partitions, config=own.get(name, {})) for name in names if name not in there
     ]

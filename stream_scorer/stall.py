@@ -23,14 +23,16 @@ class Stalls:
         self,
         has_records: Callable[[Partition, int], bool],
         clock: Callable[[], float] = time.monotonic,
+        stall_s: float = STALL_S,
     ) -> None:
         """Ask `has_records`, of a partition and a position, before anything is said."""
         self._has_records = has_records
         self._clock = clock
+        self._stall_s = stall_s
         self._since: dict[Partition, tuple[int, float]] = {}  # position, and since when
 
     def look(self, positions: Mapping[Partition, int]) -> None:
-        """Raise KafkaTrouble if one has stood for STALL_S though there are records behind it.
+        """Raise KafkaTrouble if one has stood for `stall_s` though there are records behind it.
 
         `positions` are of all that are owned: what is not among them is forgotten.
         """
@@ -42,13 +44,13 @@ class Stalls:
             for partition, position in positions.items()
         }
         partition = min(self._since, key=lambda each: self._since[each][1], default=None)
-        if partition is None or now - self._since[partition][1] < STALL_S:
+        if partition is None or now - self._since[partition][1] < self._stall_s:
             return  # one at a time, the longest: asking holds up the loop
         position = self._since[partition][0]
         if self._has_records(partition, position):
             raise KafkaTrouble(
                 f"{partition[0]}[{partition[1]}] has records from offset {position} on and has "
-                f"given none for {STALL_S:.0f} s: the client hangs, a new start reads on"
+                f"given none for {self._stall_s:.0f} s: the client hangs, a new start reads on"
             )
         self._since[partition] = (position, now)
 

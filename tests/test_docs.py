@@ -1,5 +1,6 @@
 """The docs say what is true: settings, metrics, commands and decisions are held to the code."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from stream_scorer.cli import COMMANDS
 from stream_scorer.config import PREFIX, Settings
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
+from stream_scorer.monitor.board import Board, record
+from stream_scorer.monitor.figures import figures
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +45,23 @@ def test_readme_lists_every_metric_and_no_other(tiny: Model) -> None:
         if family.name.startswith("scorer_")
     ]
     assert sorted(first_cells("Metrics")) == sorted(names)
+
+
+def test_readme_lists_every_metric_of_the_monitor_and_no_other() -> None:
+    registry = CollectorRegistry()
+    Board(registry, top_k=1)
+    suffix = {"counter": "_total"}
+    names = [family.name + suffix.get(family.type, "") for family in registry.collect()]
+    assert sorted(first_cells("Live quality")) == sorted(names)
+
+
+def test_readme_shows_a_record_of_figures_as_it_is_written() -> None:
+    section = README.split("\n## Live quality\n")[1]
+    shown = json.loads(section.split("```json\n")[1].split("```")[0])
+    told = json.loads(record(("day", 1_700_006_400_000, ""), figures({}, top_k=100))[1])
+    assert list(shown) == list(told)
+    for part in ("top_k", "label_delay", "alert_to_label"):
+        assert list(shown[part]) == list(told[part])
 
 
 def test_readme_names_every_command() -> None:

@@ -15,6 +15,7 @@ from stream_scorer.records import Place, place_text
 from stream_scorer.what_if.figures import Floats
 from stream_scorer.what_if.sides import (
     FRAUD,
+    UNKNOWN,
     Columns,
     Ids,
     Labels,
@@ -59,10 +60,10 @@ class ScoreValue(msgspec.Struct, gc=False):
 
 
 class LabelValue(msgspec.Struct, gc=False):
-    """A label as `replay --labels` publishes it."""
+    """A label as `replay --labels` publishes it; people may withdraw theirs."""
 
     transaction_id: str
-    label: Annotated[int, msgspec.Meta(ge=0, le=1)]
+    label: Annotated[int, msgspec.Meta(ge=0, le=1)] | None  # None: withdrawn
 
 
 class AmountValue(msgspec.Struct, gc=False):
@@ -178,7 +179,7 @@ class LabelReader:
         """Take the labels in; what is none is left out."""
         for message, label in decoded(messages, LabelValue, self.bad):
             self._ids.append(id_number(label.transaction_id))
-            self._label.append(label.label)
+            self._label.append(UNKNOWN if label.label is None else label.label)
             note_order(self._order, message)
 
     def __len__(self) -> int:

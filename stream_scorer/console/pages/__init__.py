@@ -1,0 +1,1 @@
+"""The pages: what is drawn; no page decides who may do what."""
