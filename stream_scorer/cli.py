@@ -19,6 +19,7 @@ COMMANDS = {
     "dead-letters": "stream_scorer.dead_letters.cli:dead_letters",
     "verify": "stream_scorer.verify.command:verify",
     "monitor": "stream_scorer.monitor.command:monitor",
+    "console": "stream_scorer.console.command:console",
     "what-if": "stream_scorer.what_if.command:what_if",
     "model": "models.cli:model",
     "kafka": "stream_scorer.kafka_command:kafka",

@@ -18,13 +18,14 @@ from pydantic import (
 )
 
 from stream_scorer.errors import BadInput
-from stream_scorer.lint import insecure
+from stream_scorer.lint import insecure, is_loopback
 
 PREFIX = "SCORER_"
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "fraud.onnx"
 SECRET = re.compile(
     r"passw|passphrase|secret|token|jaas|\.key$|oauthbearer\.config|\.pem$", re.IGNORECASE
 )
+URL_PASSWORD = re.compile(r"(//[^/:@]*:).*@")
 NO_SECRET = (".file", ".location", ".url")  # they name a place
 # Keys of librdkafka that our way of writing them would miss.
 UNDERSCORED = {"log.level": "log_level"}
@@ -156,6 +157,23 @@ class Settings(BaseModel):
     monitor_port: int = Field(
         9109, ge=0, le=65_535, description="The monitor's metrics and health; 0 takes any free one."
     )
+    console_host: str = Field("127.0.0.1", description="Address of the console.")
+    console_port: int = Field(9110, ge=0, le=65_535, description="Its port; 0 takes any free one.")
+    console_origin: Annotated[str, StringConstraints(pattern=r"^(https?://[^/?#@]+)?$")] = Field(
+        "", description="What browsers reach it by, if a proxy stands before it: https://NAME."
+    )
+    console_certificate: Path | None = Field(
+        None, description="PEM file of its key and certificates; empty: it answers in the clear."
+    )
+    console_database: str = Field(
+        "sqlite:///console.db", repr=False, description="Its database, SQLite or PostgreSQL."
+    )
+    console_metrics: Annotated[str, StringConstraints(pattern=r"^(https?://.+)?$")] = Field(
+        "", description="The scorer's metrics, as http://127.0.0.1:9108/metrics; empty: none."
+    )
+    console_keep_days: int = Field(
+        90, ge=1, le=3650, description="Days that alerts without a label are kept in it."
+    )
     format: Literal["json"] = Field("json", description="Wire format of the transactions.")
     sinks: tuple[Literal["kafka", "log"], ...] = Field(
         ("kafka",), description="Where outcomes go; `log` prints each alert as a line as well."
@@ -200,7 +218,7 @@ class Settings(BaseModel):
         {}, repr=False, description="librdkafka keys; `consumer.` or `producer.` before one side's."
     )
 
-    @field_validator("challenger", "http_certificate", mode="before")
+    @field_validator("challenger", "http_certificate", "console_certificate", mode="before")
     @classmethod
     def name_none(cls, value: object) -> object:
         """Read an empty text as no file: a variable may be set to nothing."""
@@ -243,6 +261,17 @@ class Settings(BaseModel):
         topics += filter(None, [self.parking_topic])
         if len(set(topics)) < len(topics):
             raise ValueError(f"want different topics for each purpose, not {', '.join(topics)}")
+        return self
+
+    @model_validator(mode="after")
+    def guard_the_console(self) -> Self:
+        """Refuse a console that others reach in the clear."""
+        tls = self.console_certificate or self.console_origin.startswith("https://")
+        if not is_loopback(self.console_host) and not tls:
+            raise ValueError(
+                f"SCORER_CONSOLE_HOST is {self.console_host!r}, which others reach: want "
+                "SCORER_CONSOLE_CERTIFICATE, or SCORER_CONSOLE_ORIGIN=https://NAME of a proxy"
+            )
         return self
 
     @model_validator(mode="after")
@@ -307,6 +336,7 @@ class Settings(BaseModel):
     def shown(self) -> dict[str, object]:
         """Return the settings for a person's eyes: secrets are masked."""
         shown: dict[str, object] = self.model_dump(mode="json", exclude={"kafka"})
+        shown["console_database"] = URL_PASSWORD.sub(r"\1***@", self.console_database)
         for key, value in sorted(self.kafka.items()):
             plain = key.removeprefix("consumer.").removeprefix("producer.") in KNOWN_KEYS
             # A key that nobody knows may be a secret's, mistyped.

@@ -14,6 +14,7 @@ from stream_scorer.errors import BadInput
 NOT_OF_RUN = {
     *("kafka", "labels_topic", "parking_topic"),
     *("quality_topic", "monitor_keep", "monitor_port"),
+    *(name for name in Settings.model_fields if name.startswith("console_")),
 }
 RUN_SETTINGS = [name for name in Settings.model_fields if name not in NOT_OF_RUN]
 

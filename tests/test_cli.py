@@ -13,7 +13,7 @@ from stream_scorer.cli import COMMANDS, cli
 DATA = str(Path(__file__).resolve().parent.parent / "producer" / "transactions_data.csv")
 PROMISED = (
     *("run", "demo", "replay", "score", "check", "alerts", "dead-letters"),
-    *("verify", "monitor", "what-if", "model", "kafka"),
+    *("verify", "monitor", "console", "what-if", "model", "kafka"),
 )
 
 

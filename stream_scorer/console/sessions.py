@@ -53,13 +53,18 @@ def find(connection: Connection, session_id: str, now: int) -> Person | None:
     return Person(row.user_id, row.name, Role.of(row.role), row.id, row.form_token, row.address)
 
 
+def stale(connection: Connection, session_id: str, now: int) -> bool:
+    """Tell whether the last note of a session's use is so old that another is due."""
+    used_at = connection.scalar(
+        select(schema.session.c.used_at).where(schema.session.c.id == session_id)
+    )
+    return used_at is not None and used_at <= now - TOUCH_MS
+
+
 def touch(connection: Connection, session_id: str, now: int) -> None:
     """Note that a person has used a session."""
     connection.execute(
-        schema.session.update()
-        .where(schema.session.c.id == session_id)
-        .where(schema.session.c.used_at <= now - TOUCH_MS)
-        .values(used_at=now)
+        schema.session.update().where(schema.session.c.id == session_id).values(used_at=now)
     )
 
 

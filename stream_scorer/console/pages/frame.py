@@ -1,0 +1,67 @@
+"""The frame of every page: its name, the other pages, and who is signed in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nicegui import ui
+from nicegui.events import KeyEventArguments
+
+from stream_scorer.console import doors
+from stream_scorer.console.context import Context
+from stream_scorer.console.pages.elements import Words, heading
+from stream_scorer.console.people import Person
+
+PAGES = {
+    "/live": ("Live", "l"),
+    "/alerts": ("Alerts", "a"),
+    "/administration": ("Administration", "s"),
+}
+# Quasar's own blue is too pale for white text on it.
+COLOURS = {"primary": "#0b57a4", "negative": "#a3160f", "positive": "#14602c", "warning": "#8a5300"}
+
+
+@contextmanager
+def frame(context: Context, title: str, path: str) -> Iterator[Person]:
+    """Draw the frame and give who is signed in; the block draws the page's own part."""
+    person = context.person()
+    ui.page_title(f"{title} - stream-scorer")
+    ui.colors(**COLOURS)
+    ui.add_head_html('<link rel="stylesheet" href="/static/pages.css">')
+    with ui.header().classes("frame"):
+        ui.link("Skip to the page", "#page").classes("skip")
+        Words("span", "stream-scorer").classes("name")
+        with ui.element("nav").props('aria-label="Pages"'):
+            for place, (name, _) in PAGES.items():
+                role = doors.wanted(place)
+                if role is not None and person.may(role):
+                    link = ui.link(name, place)
+                    if place == path:
+                        link.props('aria-current="page"')
+        ui.space()
+        Words("span", f"{person.name}, {person.role.word}").classes("who")
+        with ui.element("form").props('method="post" action="/sign-out"'):
+            token = ui.element("input").props('type="hidden" name="form_token"')
+            token.props["value"] = person.form_token
+            Words("button", "Sign out").classes("plain").props('type="submit"')
+    ui.keyboard(on_key=go_to_page(), ignore=["input", "select", "textarea"])
+    with ui.element("div").props('id="page" tabindex="-1"').classes("page"):
+        heading(title)
+        yield person
+
+
+def go_to_page() -> Callable[[KeyEventArguments], None]:
+    """Return what follows `g` and a page's letter."""
+    waiting: list[bool] = []
+
+    def pressed(event: KeyEventArguments) -> None:
+        if not event.action.keydown or event.modifiers.ctrl or event.modifiers.alt:
+            return
+        if waiting:
+            waiting.clear()
+            for place, (_, key) in PAGES.items():
+                if event.key == key:
+                    ui.navigate.to(place)
+        elif event.key == "g":
+            waiting.append(True)
+
+    return pressed

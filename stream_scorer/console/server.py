@@ -1,0 +1,84 @@
+"""Builds the web application and serves it."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse, Response
+from nicegui import ui
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from stream_scorer.config import Settings
+from stream_scorer.console.context import Context
+from stream_scorer.console.database import Database
+from stream_scorer.console.doors import Address
+from stream_scorer.console.guard import Guard
+from stream_scorer.console.identity import Identity
+from stream_scorer.console.pages import live
+from stream_scorer.console.routes import HOME, routes
+from stream_scorer.console.signing import Desk
+from stream_scorer.console.sockets import guard_messages
+
+STATIC = Path(__file__).parent / "static"
+PAGES = (live,)
+
+
+def now_ms() -> int:
+    """Return milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def build(
+    settings: Settings,
+    database: Database,
+    *,
+    address: Address,
+    clock: Callable[[], int] = now_ms,
+) -> ASGIApp:
+    """Return the application behind its guard; once in a process, as NiceGUI is one."""
+    identity = Identity(database, clock)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(routes(database, Desk(database, clock), address, clock))
+
+    @app.get("/")
+    def first() -> Response:
+        return RedirectResponse(HOME, 303)
+
+    @app.get("/healthz")
+    def health() -> Response:
+        with database.reading() as connection:
+            connection.exec_driver_sql("SELECT 1")
+        return Response("ok\n", media_type="text/plain")
+
+    context = Context(settings, database, identity, clock)
+    for page in PAGES:
+        page.register(context)
+    ui.run_with(app, title="stream-scorer", dark=None, language="en-GB", show_welcome_message=False)
+    guard_messages(address, identity)
+    return Guard(app, address=address, identity=identity)
+
+
+def serve(app: ASGIApp, settings: Settings, listening: socket.socket) -> None:
+    """Serve what comes to a socket until a signal; then return."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn hands it on once it has ended
+        signal.signal(number, lambda _, __: None)
+    certificate = settings.console_certificate
+    uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,  # addresses of pages are keys to them
+            proxy_headers=bool(settings.console_origin),
+            server_header=False,
+            ssl_certfile=certificate,
+            ssl_keyfile=certificate,
+            ws_max_size=1_000_000,
+            timeout_graceful_shutdown=3,
+        )
+    ).run([listening])
