@@ -110,13 +110,14 @@ label = Table(
     "label",
     metadata,
     Column("id", Id, primary_key=True),
-    Column("label_id", String(36), nullable=False, unique=True),
+    Column("label_id", String(36), nullable=False),
     Column("alert_id", String(100), nullable=False, index=True),
     Column("transaction_id", String(500), nullable=False),
     Column("verdict", String(20), nullable=False),  # fraud, genuine, unsure, withdrawn
     Column("note", String(2000), nullable=False),
     Column("actor", String(100), nullable=False),
     moment("at"),
+    UniqueConstraint("label_id", "alert_id"),  # one that came by the topic may be of several
 )
 
 truth = Table(  # the newest label of each transaction on the labels' topic, alerted or not
@@ -197,6 +198,14 @@ ingest_error = Table(
     Column("offset", BigInteger, nullable=False),
     Column("problem", String(300), nullable=False),
     UniqueConstraint("topic", "partition", "offset"),
+)
+
+lease = Table(  # which of several consoles does what only one may
+    "lease",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("holder", String(100), nullable=False),
+    moment("until"),
 )
 
 presence = Table(  # who has an alert open; ends by itself

@@ -138,9 +138,16 @@ def upgrade() -> None:
         sa.Column("actor", sa.String(length=100), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label")),
-        sa.UniqueConstraint("label_id", name=op.f("uq_label_label_id")),
+        sa.UniqueConstraint("label_id", "alert_id", name=op.f("uq_label_label_id_alert_id")),
     )
     op.create_index(op.f("ix_label_alert_id"), "label", ["alert_id"], unique=False)
+    op.create_table(
+        "lease",
+        sa.Column("name", sa.String(length=50), nullable=False),
+        sa.Column("holder", sa.String(length=100), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
+    )
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

@@ -1,0 +1,103 @@
+"""Reads the topics into the database, from where it has come to; no group, no commit in Kafka."""
+
+import logging
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from sqlalchemy import select
+
+from stream_scorer.console import schema
+from stream_scorer.console.database import Database
+from stream_scorer.console.ingest import Take, store
+from stream_scorer.errors import KafkaTrouble
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+# Seconds: to fill a batch, to wait for the cluster, between two looks for new partitions.
+FILL_S, ANSWER_S, LOOK_S = 0.2, 5.0, 30.0
+# What the client says while it tries again by itself.
+AWAY = {
+    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's own names
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._TIMED_OUT,  # noqa: SLF001
+    KafkaError._RESOLVE,  # noqa: SLF001
+}
+
+
+class Reader:
+    """One consumer over all partitions of some topics."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        database: Database,
+        takes: dict[str, Take],
+        clock: Callable[[], float],
+    ) -> None:
+        """Read the topics of `takes`; `clock` gives seconds."""
+        self._consumer = consumer
+        self._database = database
+        self._takes = takes
+        self._clock = clock
+        self._assigned: set[tuple[str, int]] = set()
+        self._looked_at: float | None = None
+
+    def turn(self) -> int:
+        """Store one batch, empty after a short wait; return how many records it had.
+
+        Raises KafkaTrouble if the cluster does not answer: what is stored stays, and the next turn
+        begins there.
+        """
+        now = self._clock()
+        if self._looked_at is None or now - self._looked_at >= LOOK_S:
+            self._look()
+            self._looked_at = now
+        try:
+            found = self._consumer.consume(BATCH, FILL_S)
+        except KafkaException as exc:
+            raise KafkaTrouble(f"the topics cannot be read: {exc.args[0].str()}") from exc
+        batch = [message for message in found if not trouble(message)]
+        if batch:
+            with self._database.writing() as connection:
+                store(connection, batch, self._takes)
+        return len(batch)
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._consumer.close()
+
+    def _look(self) -> None:
+        """Assign the partitions that are there and not read yet; a topic may come later."""
+        try:
+            there = self._consumer.list_topics(timeout=ANSWER_S).topics
+        except KafkaException as exc:
+            raise KafkaTrouble(f"Kafka does not answer: {exc.args[0].str()}") from exc
+        known = {
+            (name, number)
+            for name in self._takes
+            if name in there and there[name].error is None
+            for number in there[name].partitions
+        }
+        new = known - self._assigned
+        if not new:
+            return
+        with self._database.reading() as connection:
+            held = {
+                (row.topic, row.partition): row.next_offset
+                for row in connection.execute(select(schema.ingest))
+            }
+        self._consumer.incremental_assign(
+            [TopicPartition(*each, held.get(each, 0)) for each in sorted(new)]
+        )
+        self._assigned |= new
+
+
+def trouble(message: Message) -> bool:
+    """Tell an error from a record; raise KafkaTrouble if it is one to tell people of."""
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() in AWAY or error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+        return True
+    raise KafkaTrouble(f"{message.topic()} cannot be read: {error.str()}")

@@ -1,0 +1,277 @@
+"""From the topics to the database and back: nothing lost, nothing doubled, nothing overtaken."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, Message
+from sqlalchemy import func, select
+
+from stream_scorer.config import Settings
+from stream_scorer.console import ingest, labels, lease, schema
+from stream_scorer.console.database import Database
+from stream_scorer.console.labels import ConflictError
+from stream_scorer.console.outbox import Outbox
+from stream_scorer.console.people import Person, Role
+from stream_scorer.errors import BadInput
+from tests.console.conftest import Milliseconds
+
+SETTINGS = Settings()
+TAKES = ingest.takers(SETTINGS)
+ANA = Person(1, "ana", Role.ANALYST, "", "", "127.0.0.1")
+BEN = Person(2, "ben", Role.ANALYST, "", "", "127.0.0.1")
+
+
+def record(topic: str, offset: int, value: Any, *, at: int = 1000, key: bytes = b"") -> Message:
+    text = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+    made: Message = Message(
+        topic=topic, partition=0, offset=offset, key=key, value=text, timestamp=(1, at)
+    )
+    return made
+
+
+def alert(number: int, *, transaction: str | None = None, **other: Any) -> dict[str, Any]:
+    return {
+        "alert_id": f"a{number}",
+        "transaction_id": transaction or f"t{number}",
+        "probability": 0.9,
+        "model": {"name": "fraud", "version": "1", "sha256": "0" * 64},
+        "source": {"topic": "transactions", "partition": 0, "offset": number, "timestamp_ms": 900},
+        "reasons": [{"feature": "V14", "value": -8.1, "baseline": 0.1, "effect": 2.1}],
+        "features": {"Amount": 9.5},
+        **other,
+    }
+
+
+def alerts(*values: dict[str, Any]) -> list[Message]:
+    return [record(SETTINGS.alerts_topic, n, value) for n, value in enumerate(values)]
+
+
+def label(offset: int, transaction: str, value: int | None, **other: Any) -> Message:
+    said = {"transaction_id": transaction, "label": value, **other}
+    return record(SETTINGS.labels_topic, offset, said, at=2000 + offset)
+
+
+def store(database: Database, *messages: Message) -> None:
+    with database.writing() as connection:
+        ingest.store(connection, messages, TAKES)
+
+
+def states(database: Database) -> dict[str, tuple[str, int]]:
+    with database.reading() as connection:
+        rows = connection.execute(select(schema.alert).order_by(schema.alert.c.id))
+        return {row.alert_id: (row.state, row.version) for row in rows}
+
+
+def count(database: Database, table: Any) -> int:
+    with database.reading() as connection:
+        found: int = connection.scalars(select(func.count()).select_from(table)).one()
+    return found
+
+
+def mark(database: Database, by: Person, verdict: str, version: int, alert_id: str = "a1") -> int:
+    with database.writing() as connection:
+        return labels.mark(
+            connection, by, alert_id=alert_id, verdict=verdict, version=version, now=5000
+        )
+
+
+def test_batch_that_comes_again_changes_nothing(database: Database) -> None:
+    batch = [*alerts(alert(1), alert(2)), label(0, "t1", 1)]
+    for _ in range(3):
+        store(database, *batch)
+    assert states(database) == {"a1": ("fraud", 1), "a2": ("open", 0)}
+    assert count(database, schema.label) == 1
+    with database.reading() as connection:
+        rows = connection.execute(select(schema.ingest).order_by(schema.ingest.c.topic)).all()
+    assert [tuple(row) for row in rows] == [("fraud-alerts", 0, 2), ("fraud-labels", 0, 1)]
+
+
+def test_label_that_comes_before_its_alert_is_given_to_it(database: Database) -> None:
+    store(database, label(0, "t1", 0))
+    store(database, *alerts(alert(1)))
+    assert states(database) == {"a1": ("genuine", 1)}
+
+
+def test_one_label_is_given_to_every_alert_of_its_transaction(database: Database) -> None:
+    store(database, *alerts(alert(1, transaction="t"), alert(2, transaction="t")))
+    store(database, label(0, "t", 1))
+    assert {state for state, _ in states(database).values()} == {"fraud"}
+
+
+def test_later_label_counts_and_an_older_one_that_comes_late_does_not(database: Database) -> None:
+    store(database, *alerts(alert(1)))
+    store(database, label(5, "t1", 1), label(3, "t1", 0))
+    assert states(database) == {"a1": ("fraud", 1)}
+    store(database, label(6, "t1", None))
+    assert states(database) == {"a1": ("open", 2)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"{",
+        b"",
+        None,
+        b"\xff\xfe",
+        {"alert_id": "a1"},
+        alert(1, probability=2),
+        alert(1, alert_id="x" * 101),
+        alert(1, transaction_id=""),
+    ],
+)
+def test_record_that_is_no_alert_is_noted_and_stops_nothing(database: Database, value: Any) -> None:
+    wrong = record(SETTINGS.alerts_topic, 0, value)
+    good = record(SETTINGS.alerts_topic, 1, alert(2))
+    store(database, wrong, good)
+    store(database, wrong)
+    assert list(states(database)) == ["a2"]
+    assert count(database, schema.ingest_error) == 1
+
+
+def test_own_label_that_comes_back_by_the_topic_changes_nothing(
+    database: Database, clock: Milliseconds
+) -> None:
+    store(database, *alerts(alert(1)))
+    mark(database, ANA, "fraud", 0)
+    producer = ListProducer()
+    assert outbox(database, producer, clock).round() == 1
+    ((topic, key, value),) = producer.taken
+    assert (topic, key) == ("fraud-labels", b"t1")
+    store(database, record(topic, 0, value, at=6000))
+    assert states(database) == {"a1": ("fraud", 1)}
+    assert count(database, schema.label) == 1
+
+
+class ListProducer:
+    """Takes labels, or refuses those of some keys."""
+
+    def __init__(self, *, refuses: set[bytes] | None = None) -> None:
+        self.refuses = refuses or set()
+        self.taken: list[tuple[str, bytes, bytes]] = []
+
+    def produce(
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes,
+        *,
+        on_delivery: Callable[[KafkaError | None, Message], None],
+    ) -> None:
+        if key in self.refuses:
+            on_delivery(KafkaError(KafkaError._MSG_TIMED_OUT), Message())
+        else:
+            self.taken.append((topic, key, value))
+            on_delivery(None, Message())
+
+    def flush(self, timeout: float) -> int:
+        return 0
+
+    def purge(self) -> None:
+        raise AssertionError("nothing is left to purge")
+
+
+def outbox(
+    database: Database, producer: ListProducer, clock: Milliseconds, name: str = "one"
+) -> Outbox:
+    return Outbox(database, producer, "fraud-labels", holder=name, clock=clock)
+
+
+def verdicts(producer: ListProducer) -> list[str]:
+    return [json.loads(value)["verdict"] for _, _, value in producer.taken]
+
+
+def test_labels_wait_while_kafka_is_away_and_keep_their_order(
+    database: Database, clock: Milliseconds
+) -> None:
+    store(database, *alerts(alert(1), alert(2)))
+    for version, verdict in enumerate(["fraud", "genuine", "withdrawn"]):
+        mark(database, ANA, verdict, version)
+    mark(database, ANA, "unsure", 0, "a2")
+    producer = ListProducer(refuses={b"t1"})
+    sender = outbox(database, producer, clock)
+    assert [sender.round() for _ in range(3)] == [1, 0, 0]
+    assert verdicts(producer) == ["unsure"]
+    assert sender.waiting() == 3
+    producer.refuses.clear()
+    while sender.round():
+        pass
+    assert verdicts(producer) == ["unsure", "fraud", "genuine", "withdrawn"]
+    assert sender.waiting() == 0
+
+
+def test_of_two_consoles_one_sends_until_it_has_gone(
+    database: Database, clock: Milliseconds
+) -> None:
+    store(database, *alerts(alert(1)))
+    one, two = ListProducer(), ListProducer()
+    first, second = outbox(database, one, clock, "one"), outbox(database, two, clock, "two")
+    assert first.round() == 0
+    mark(database, ANA, "fraud", 0)
+    assert second.round() == 0
+    clock.now += lease.LEASE_MS
+    assert second.round() == 1
+    assert (one.taken, verdicts(two)) == ([], ["fraud"])
+
+
+def test_faster_colleague_is_named_and_nothing_is_overwritten(database: Database) -> None:
+    store(database, *alerts(alert(1)))
+    mark(database, ANA, "genuine", 0)
+    with pytest.raises(ConflictError, match=r"^ana labelled this genuine 0 s ago"):
+        mark(database, BEN, "fraud", 0)
+    assert states(database) == {"a1": ("genuine", 1)}
+    mark(database, BEN, "fraud", 1)
+    assert states(database) == {"a1": ("fraud", 2)}
+
+
+def test_undo_says_again_what_was_said_before(database: Database) -> None:
+    store(database, *alerts(alert(1)))
+
+    def undo(version: int) -> int:
+        with database.writing() as connection:
+            return labels.undo(connection, ANA, alert_id="a1", version=version, now=6000)
+
+    with pytest.raises(BadInput, match="nothing to undo"):
+        undo(0)
+    mark(database, ANA, "fraud", 0)
+    mark(database, ANA, "genuine", 1)
+    assert undo(2) == 3
+    assert states(database) == {"a1": ("fraud", 3)}
+    with database.reading() as connection:
+        said = [each.verdict for each in labels.history(connection, "a1")]
+    assert said == ["fraud", "genuine", "fraud"], "nothing is deleted"
+
+
+def test_viewer_labels_nothing(database: Database) -> None:
+    store(database, *alerts(alert(1)))
+    viewer = Person(3, "eve", Role.VIEWER, "", "", "")
+    with pytest.raises(BadInput, match="only an analyst"):
+        mark(database, viewer, "fraud", 0)
+    assert states(database) == {"a1": ("open", 0)}
+
+
+def test_label_and_its_audit_line_and_its_message_are_one_transaction(database: Database) -> None:
+    store(database, *alerts(alert(1)))
+
+    def fail() -> None:
+        with database.writing() as connection:
+            labels.mark(connection, ANA, alert_id="a1", verdict="fraud", version=0, now=1)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert states(database) == {"a1": ("open", 0)}
+    assert [count(database, t) for t in (schema.label, schema.outbox, schema.audit)] == [0, 0, 0]
+
+
+def test_newest_figures_of_a_window_replace_the_older(database: Database) -> None:
+    topic, key = SETTINGS.quality_topic, b"day/0/x"
+    for offset, precision in enumerate([0.5, 0.75]):
+        body = {"window": "day", "start_ms": 0, "precision": precision}
+        store(database, record(topic, offset, body, key=key))
+    with database.reading() as connection:
+        (row,) = connection.execute(select(schema.quality)).all()
+    assert json.loads(row.body)["precision"] == 0.75
+    store(database, record(topic, 2, None, key=key))
+    assert count(database, schema.quality) == 0
