@@ -10,6 +10,7 @@ from stream_scorer.console.database import Database
 from stream_scorer.console.guard import PERSON
 from stream_scorer.console.identity import Identity
 from stream_scorer.console.people import Person, Role
+from stream_scorer.console.pulse import Pulse
 from stream_scorer.errors import BadInput
 
 
@@ -20,6 +21,7 @@ class Context:
     settings: Settings
     database: Database
     identity: Identity
+    pulse: Pulse
     clock: Callable[[], int]  # milliseconds since 1970
 
     def person(self) -> Person:
@@ -27,13 +29,13 @@ class Context:
         person: Person = ui.context.client.request.scope["state"][PERSON]
         return person
 
-    def acting(self, role: Role) -> Person:
-        """Return who acts on the page at hand, asked of the database again.
+    def acting(self, loaded_by: Person, role: Role) -> Person:
+        """Return who acts on a page that `loaded_by` has loaded, asked of the database again.
 
         Raises BadInput if the session has ended or has not the role: what acts calls this, whatever
         the page has drawn.
         """
-        person = self.identity.of_session(self.person().session_id)
+        person = self.identity.of_session(loaded_by.session_id)
         if person is None:
             raise BadInput("the session has ended: sign in again")
         if not person.may(role):

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500
 # Seconds: to fill a batch, to wait for the cluster, between two looks for new partitions.
-FILL_S, ANSWER_S, LOOK_S = 0.2, 5.0, 30.0
+FILL_S, ANSWER_S, LOOK_S = 0.2, 5.0, 5.0
 # What the client says while it tries again by itself.
 AWAY = {
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's own names
@@ -46,9 +46,18 @@ class Reader:
     def turn(self) -> int:
         """Store one batch, empty after a short wait; return how many records it had.
 
-        Raises KafkaTrouble if the cluster does not answer: what is stored stays, and the next turn
-        begins there.
+        Raises KafkaTrouble if the cluster does not answer. If it raises, the next turn begins where
+        the database is.
         """
+        try:
+            return self._turn()
+        except BaseException:
+            self._consumer.unassign()
+            self._assigned.clear()
+            self._looked_at = None
+            raise
+
+    def _turn(self) -> int:
         now = self._clock()
         if self._looked_at is None or now - self._looked_at >= LOOK_S:
             self._look()

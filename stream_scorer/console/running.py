@@ -1,30 +1,116 @@
 """Puts the console's parts together and runs them until a signal."""
 
 import logging
+import os
+import signal
 import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
+from sqlalchemy.exc import DBAPIError
+
+from stream_scorer import clients
 from stream_scorer.config import Settings
-from stream_scorer.console import server
+from stream_scorer.console import ingest, server
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
-from stream_scorer.errors import BadInput
+from stream_scorer.console.outbox import Outbox
+from stream_scorer.console.pulse import Pulse
+from stream_scorer.console.reader import Reader
+from stream_scorer.errors import BadInput, KafkaTrouble
 
 logger = logging.getLogger(__name__)
+
+# Seconds between two looks for labels to send, between two snapshots, and after trouble.
+SEND_S, PULSE_S, AGAIN_S = 0.2, 0.5, 2.0
+QUIET = {"log_level": "0"}  # what is wrong is told on the pages, and once in the log
 
 
 def run(settings: Settings) -> None:
     """Serve the pages; raise BadInput if the address or the database is not to be had."""
     database = Database(settings.console_database)
     listening = listen(settings)
-    port = listening.getsockname()[1]
-    address = Address.of(settings, port)
-    app = server.build(settings, database, address=address)
+    address = Address.of(settings, listening.getsockname()[1])
+    reader = Reader(
+        clients.consumer(settings, {**QUIET, "group.id": f"{settings.group_id}-console"}),
+        database,
+        ingest.takers(settings),
+        time.monotonic,
+    )
+    outbox = Outbox(
+        database,
+        clients.producer(settings, QUIET),
+        settings.labels_topic,
+        holder=f"{socket.gethostname()}-{os.getpid()}",
+        clock=server.now_ms,
+    )
+    asks = clients.consumer(settings, QUIET)
+    pulse = Pulse(database, asks, settings.transactions_topic, outbox.waiting)
+    app = server.build(settings, database, pulse, address=address)
     logger.info("Console on %s, data in %s", min(address.origins), database.shown)
-    try:
+    failed: list[BaseException] = []
+
+    def fail(exc: BaseException) -> None:
+        failed.append(exc)
+        signal.raise_signal(signal.SIGTERM)
+
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        stack.callback(asks.close)
+        stack.callback(reader.close)
+        for name, turn, pause_s in (
+            ("reader", reader.turn, 0.0),
+            ("outbox", outbox.round, SEND_S),
+            ("pulse", pulse.look, PULSE_S),
+        ):
+            stack.enter_context(beside(name, turn, pause_s, pulse.trouble, fail))
         server.serve(app, settings, listening)
+        waiting = outbox.waiting()
+    if failed:
+        raise failed[0]
+    logger.info("Stopped; %d labels wait for Kafka, and are sent after the next start", waiting)
+
+
+@contextmanager
+def beside(
+    name: str,
+    turn: Callable[[], object],
+    pause_s: float,
+    trouble: Callable[[str, str], None],
+    fail: Callable[[BaseException], None],
+) -> Iterator[None]:
+    """Call `turn` again and again in a thread for the length of the block.
+
+    Kafka or the database may be away: that is told by `trouble`, and tried again. Anything else
+    ends the process by `fail`.
+    """
+    stop = threading.Event()
+
+    def run() -> None:
+        try:
+            while not stop.wait(pause_s):
+                try:
+                    turn()
+                except KafkaTrouble as exc:
+                    trouble(name, str(exc))
+                    stop.wait(AGAIN_S)
+                except DBAPIError as exc:
+                    trouble(name, f"the database does not answer: {type(exc.orig).__name__}")
+                    stop.wait(AGAIN_S)
+                else:
+                    trouble(name, "")
+        except BaseException as exc:  # noqa: BLE001 - not swallowed: it ends the process
+            fail(exc)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
     finally:
-        database.close()
-    logger.info("Stopped")
+        stop.set()
+        thread.join()
 
 
 def listen(settings: Settings) -> socket.socket:

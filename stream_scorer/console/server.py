@@ -19,13 +19,14 @@ from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
 from stream_scorer.console.guard import Guard
 from stream_scorer.console.identity import Identity
-from stream_scorer.console.pages import live
+from stream_scorer.console.pages import alerts, live
+from stream_scorer.console.pulse import Pulse
 from stream_scorer.console.routes import HOME, routes
 from stream_scorer.console.signing import Desk
 from stream_scorer.console.sockets import guard_messages
 
 STATIC = Path(__file__).parent / "static"
-PAGES = (live,)
+PAGES = (live, alerts)
 
 
 def now_ms() -> int:
@@ -36,6 +37,7 @@ def now_ms() -> int:
 def build(
     settings: Settings,
     database: Database,
+    pulse: Pulse,
     *,
     address: Address,
     clock: Callable[[], int] = now_ms,
@@ -56,7 +58,7 @@ def build(
             connection.exec_driver_sql("SELECT 1")
         return Response("ok\n", media_type="text/plain")
 
-    context = Context(settings, database, identity, clock)
+    context = Context(settings, database, identity, pulse, clock)
     for page in PAGES:
         page.register(context)
     ui.run_with(app, title="stream-scorer", dark=None, language="en-GB", show_welcome_message=False)

@@ -1,0 +1,169 @@
+"""One alert, in the order in which a person decides: risk, buttons, reasons, neighbours, origin."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nicegui import ui
+
+from stream_scorer.console import labels
+from stream_scorer.console.labels import Said
+from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.words import UNKNOWN, moment_utc, number
+from stream_scorer.console.people import Role
+from stream_scorer.console.queue import Detail, Listed
+
+if TYPE_CHECKING:
+    from stream_scorer.console.pages.alerts import Desk
+
+MORE, LESS = "#c0392b", "#2471a3"  # towards fraud, away from it
+SENT = {
+    "saved": "saved, waiting for Kafka",
+    "sent": "sent to Kafka",
+    "elsewhere": "came by the labels' topic",
+}
+
+
+def draw_detail(desk: "Desk", detail: Detail, history: Sequence[Said]) -> None:
+    """Draw one alert."""
+    row, body = detail.row, detail.body
+    Words("h2", f"Transaction {row.transaction_id}")
+    threshold = body.get("threshold")
+    beyond = f" (alerts from {threshold:g})" if isinstance(threshold, int | float) else ""
+    amount = UNKNOWN if row.amount is None else number(row.amount, 2)
+    when = moment_utc(row.timestamp_ms)
+    Words("p", f"Risk {row.probability:.4f}{beyond}. Amount {amount}. {when}.")
+    state = "open" if row.state == labels.OPEN else f"labelled {row.state}"
+    who = f", assigned to {row.assignee}" if row.assignee else ""
+    Words("p", f"It is {state}{who}.")
+    if detail.others:
+        Words("p", f"Also looked at by {', '.join(detail.others)}.").classes("others")
+    if desk.person.may(Role.ANALYST):
+        buttons(desk)
+    draw_reasons(body.get("reasons") or [])
+    draw_others("Other alerts of this transaction", desk, detail.same)
+    around = [*reversed(detail.before), *detail.after]
+    draw_others("Neighbours in time", desk, around)
+    draw_features(body)
+    draw_origin(body)
+    draw_history(history)
+
+
+def buttons(desk: "Desk") -> None:
+    """Draw what a person can do; the keys stand on the buttons."""
+    note = ui.textarea("Note (kept here, not sent)").props("rows=2 maxlength=2000").classes("note")
+    with ui.row():
+        for key, verdict, colour in (
+            ("1", labels.FRAUD, "negative"),
+            ("2", labels.GENUINE, "positive"),
+            ("3", labels.UNSURE, "warning"),
+        ):
+            ui.button(
+                f"{verdict.capitalize()} ({key})",
+                color=colour,
+                on_click=lambda verdict=verdict: desk.mark(verdict, note.value or ""),
+            )
+        ui.button("Undo (z)", on_click=desk.undo).props("outline")
+        ui.button("Next free (s)", on_click=desk.next_free).props("outline")
+    with ui.row():
+        mine = desk.person.name
+        ui.button("Assign to me", on_click=lambda: desk.assign(mine)).props("flat")
+        ui.button("Assign to nobody", on_click=lambda: desk.assign("")).props("flat")
+
+
+def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:
+    """Draw the reasons as bars to the right (towards fraud) or to the left, and in words."""
+    if not reasons:
+        return
+    Words("h2", "Why")
+    names = [str(each["feature"]) for each in reasons]
+    effects = [float(each["effect"]) for each in reasons]
+    ui.echart(
+        {
+            "animation": False,
+            "grid": {"left": 70, "right": 30, "top": 5, "bottom": 45},
+            "xAxis": {"type": "value", "name": "log-odds", "nameLocation": "middle", "nameGap": 25},
+            "yAxis": {"type": "category", "data": names, "inverse": True},
+            "series": [
+                {
+                    "type": "bar",
+                    "data": [
+                        {
+                            "value": effect,
+                            "itemStyle": {"color": MORE if effect > 0 else LESS},
+                        }
+                        for effect in effects
+                    ],
+                    "label": {"show": True, "position": "right"},
+                }
+            ],
+        }
+    ).classes("reasons").props(
+        'role="img" aria-label="Reasons as bars; the same in words below"'
+    ).style(f"height: {60 + 34 * len(reasons)}px")
+    with ui.element("ul"):
+        for each in reasons:
+            value, baseline = float(each["value"]), float(each["baseline"])
+            Words(
+                "li",
+                f"{each['feature']} is {value:.4g}, typically {baseline:.4g}: "
+                f"{each.get('text') or ''}",
+            )
+
+
+def draw_others(title: str, desk: "Desk", others: Sequence[Listed]) -> None:
+    """Draw other alerts as links."""
+    if not others:
+        return
+    with ui.expansion(f"{title} ({len(others)})").classes("w-full"), ui.element("ul"):
+        for each in others:
+            with ui.element("li"):
+                text = f"{each.transaction_id}: risk {each.probability:.4f}, {each.state}, "
+                ui.button(
+                    text + moment_utc(each.timestamp_ms),
+                    on_click=lambda alert_id=each.alert_id: desk.open(alert_id),
+                ).props("flat no-caps dense")
+
+
+def draw_features(body: dict[str, Any]) -> None:
+    """Draw every feature's value."""
+    features = body.get("features")
+    if not isinstance(features, dict):
+        return
+    with ui.expansion(f"All features ({len(features)})").classes("w-full"):
+        rows = [
+            {"name": name, "value": f"{value:.6g}" if isinstance(value, int | float) else UNKNOWN}
+            for name, value in features.items()
+        ]
+        columns = [
+            {"name": "name", "label": "Feature", "field": "name", "align": "left"},
+            {"name": "value", "label": "Value", "field": "value", "align": "right"},
+        ]
+        ui.table(columns=columns, rows=rows, row_key="name").props("dense")
+
+
+def draw_origin(body: dict[str, Any]) -> None:
+    """Draw where the transaction stands, and which model scored it."""
+    source, model = body.get("source") or {}, body.get("model") or {}
+    facts = {
+        "Alert": body.get("alert_id"),
+        "Source": f"{source.get('topic')}/{source.get('partition')}/{source.get('offset')}",
+        "Model": f"{model.get('name')} {model.get('version')}",
+        "sha256": str(model.get("sha256"))[:12],
+    }
+    with ui.expansion("Origin").classes("w-full"), ui.element("dl"):
+        for name, value in facts.items():
+            Words("dt", name)
+            Words("dd", str(value))
+        Words("dd", f"Check it: stream-scorer verify --id {body.get('alert_id')}")
+
+
+def draw_history(history: Sequence[Said]) -> None:
+    """Draw what was said of it, and whether Kafka has it."""
+    if not history:
+        return
+    Words("h2", "Labels")
+    with ui.element("ul").classes("history"):
+        for said in history:
+            note = f" - {said.note}" if said.note else ""
+            when = moment_utc(said.at)
+            Words("li", f"{said.verdict} by {said.actor}, {when} ({SENT[said.sent]}){note}")

@@ -1,0 +1,359 @@
+"""Alerts: the queue on the left, one alert on the right; labelled by two keys."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from nicegui import run, ui
+from nicegui.events import KeyEventArguments
+from sqlalchemy import Connection
+
+from stream_scorer.console import labels, queue
+from stream_scorer.console.context import Context
+from stream_scorer.console.labels import ConflictError
+from stream_scorer.console.pages.alert_detail import draw_detail
+from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.frame import frame
+from stream_scorer.console.pages.words import UNKNOWN, age, counted, number
+from stream_scorer.console.people import Person, Role
+from stream_scorer.console.queue import MOST_COUNTED, Cursor, Detail, Filter, Listed
+from stream_scorer.errors import BadInput
+
+VERDICT_OF_KEY = {"1": labels.FRAUD, "2": labels.GENUINE, "3": labels.UNSURE}
+# Seconds between two notes that a person looks at an alert, and between two looks at the outbox.
+PRESENT_S, SENT_S = 30.0, 1.0
+COLUMNS: list[dict[str, Any]] = [
+    {"name": "risk", "label": "Risk", "field": "risk", "align": "right"},
+    {"name": "amount", "label": "Amount", "field": "amount", "align": "right"},
+    {"name": "reason", "label": "First reason", "field": "reason", "align": "left"},
+    {"name": "transaction", "label": "Transaction", "field": "transaction", "align": "left"},
+    {"name": "age", "label": "Age", "field": "age", "align": "right"},
+    {"name": "state", "label": "Label", "field": "state", "align": "left"},
+    {"name": "who", "label": "Assigned", "field": "who", "align": "left"},
+]
+
+
+@dataclass
+class View:
+    """What one page shows: kept on the server, and in the address for reload and links."""
+
+    wanted: Filter
+    cursors: list[Cursor] = field(default_factory=list)  # of the pages before this one
+    rows: list[Listed] = field(default_factory=list)
+    after: Cursor | None = None
+    total: int = 0
+    detail: Detail | None = None
+
+    def address(self) -> str:
+        """Return the page's address as it is now."""
+        given = {
+            "state": self.wanted.state,
+            "order": self.wanted.order,
+            "text": self.wanted.text,
+            "open": self.detail.row.alert_id if self.detail else "",
+        }
+        return "/alerts?" + urlencode({name: text for name, text in given.items() if text})
+
+    def beside(self, step: int) -> str | None:
+        """Return the alert before or after the open one in the queue; the first if none is open."""
+        ids = [each.alert_id for each in self.rows]
+        if not ids:
+            return None
+        if self.detail is None or self.detail.row.alert_id not in ids:
+            return ids[0]
+        place = ids.index(self.detail.row.alert_id) + step
+        return ids[place] if 0 <= place < len(ids) else None
+
+
+def cells(alert: Listed, now_ms: int) -> dict[str, str]:
+    """Return an alert's cells in the queue."""
+    return {
+        "id": alert.alert_id,
+        "risk": f"{alert.probability:.4f}",
+        "amount": UNKNOWN if alert.amount is None else number(alert.amount, 2),
+        "reason": alert.reason or UNKNOWN,
+        "transaction": alert.transaction_id,
+        "age": age(now_ms - alert.timestamp_ms),
+        "state": alert.state,
+        "who": alert.assignee or "",
+    }
+
+
+class Desk:
+    """One person's page of alerts, and what they do on it."""
+
+    def __init__(self, context: Context, view: View, person: Person) -> None:
+        """Draw nothing yet."""
+        self.context = context
+        self.view = view
+        self.person = person
+        self.said: Words
+        self.table: ui.table
+        self.title: Words
+        self.more: ui.button
+        self.unsent = False  # a label of the open alert waits for Kafka
+
+    # What the database is asked, away from the event loop.
+
+    def _load(self, connection: Connection) -> None:
+        after = self.view.cursors[-1] if self.view.cursors else None
+        page = queue.page(connection, self.view.wanted, after=after)
+        self.view.rows, self.view.after = list(page.rows), page.after
+        self.view.total = queue.count(connection, self.view.wanted)
+
+    def _open(self, alert_id: str) -> Detail | None:
+        now = self.context.clock()
+        with self.context.database.writing() as connection:
+            queue.look(connection, alert_id, self.person, now)
+            return queue.detail(connection, alert_id, by=self.person, now=now)
+
+    def _history(self) -> list[labels.Said]:
+        if self.view.detail is None:
+            return []
+        with self.context.database.reading() as connection:
+            return labels.history(connection, self.view.detail.row.alert_id)
+
+    def _reload(self) -> None:
+        with self.context.database.reading() as connection:
+            self._load(connection)
+
+    # What a person does.
+
+    async def show(self) -> None:
+        """Draw the queue as it is now."""
+        await run.io_bound(self._reload)
+        now = self.context.clock()
+        self.table.rows = [cells(each, now) for each in self.view.rows]
+        self.title.set_text(counted(self.view.total, MOST_COUNTED, "alert"))
+        self.more.set_visibility(self.view.after is not None)
+        if not self.view.rows:
+            self.said.set_text(
+                "No alert matches. Change the filter."
+                if self.view.wanted != Filter()
+                else "No open alerts. New ones appear here by themselves: press r."
+            )
+
+    async def open(self, alert_id: str | None) -> None:
+        """Open an alert on the right."""
+        if alert_id is None:
+            return
+        self.view.detail = await run.io_bound(self._open, alert_id)
+        if self.view.detail is None:
+            self.said.set_text("There is no such alert here: it may be older than what is kept.")
+        ui.navigate.history.replace(self.view.address())
+        await self.draw.refresh()
+
+    async def mark(self, verdict: str, note: str = "") -> None:
+        """Label the open alert, and go on to the next."""
+        await self._act(
+            lambda connection, by, row: labels.mark(
+                connection,
+                by,
+                alert_id=row.alert_id,
+                verdict=verdict,
+                version=row.version,
+                now=self.context.clock(),
+                note=note,
+            ),
+            f"Labelled {verdict}. Undo: z.",
+            onwards=True,
+        )
+
+    async def undo(self) -> None:
+        """Take the last label of the open alert back."""
+        await self._act(
+            lambda connection, by, row: labels.undo(
+                connection,
+                by,
+                alert_id=row.alert_id,
+                version=row.version,
+                now=self.context.clock(),
+            ),
+            "Undone.",
+            onwards=False,
+        )
+
+    async def assign(self, name: str) -> None:
+        """Give the open alert to a person, or to nobody."""
+        await self._act(
+            lambda connection, by, row: queue.assign(
+                connection, by, alert_id=row.alert_id, name=name, now=self.context.clock()
+            ),
+            f"Assigned to {name or 'nobody'}.",
+            onwards=False,
+        )
+
+    async def next_free(self) -> None:
+        """Open the first alert that nobody else looks at."""
+
+        def find() -> str | None:
+            with self.context.database.reading() as connection:
+                now = self.context.clock()
+                return queue.free(connection, self.view.wanted, by=self.person, now=now)
+
+        found = await run.io_bound(find)
+        if found is None:
+            self.said.set_text("No open alert is free.")
+        await self.open(found)
+
+    async def turn(self, *, forward: bool) -> None:
+        """Show the next page of the queue, or the one before."""
+        if forward and self.view.after:
+            self.view.cursors.append(self.view.after)
+        elif not forward and self.view.cursors:
+            self.view.cursors.pop()
+        else:
+            return
+        await self.show()
+
+    async def filter(self, wanted: Filter) -> None:
+        """Show other alerts."""
+        self.view.wanted = wanted
+        self.view.cursors.clear()
+        ui.navigate.history.replace(self.view.address())
+        self.said.set_text("")
+        await self.show()
+
+    async def choose(self, *, state: str | None = None, order: str | None = None) -> None:
+        """Show alerts of another state, or in another order."""
+        now = self.view.wanted
+        await self.filter(replace(now, state=state or now.state, order=order or now.order, text=""))
+
+    async def find(self, text: str) -> None:
+        """Show the alerts of an id, and open it if it is one."""
+        await self.filter(replace(self.view.wanted, text=text.strip()))
+        if text and len(self.view.rows) == 1:
+            await self.open(self.view.rows[0].alert_id)
+
+    async def _act(
+        self,
+        do: Callable[[Connection, Person, Listed], object],
+        said: str,
+        *,
+        onwards: bool,
+    ) -> None:
+        """Do something to the open alert, as whoever the session says, and show what came of it."""
+        detail = self.view.detail
+        if detail is None:
+            self.said.set_text("Open an alert first: j.")
+            return
+
+        def act() -> None:
+            by = self.context.acting(self.person, Role.ANALYST)
+            with self.context.database.writing() as connection:
+                do(connection, by, detail.row)
+
+        following = self.view.beside(1) if onwards else None
+        try:
+            await run.io_bound(act)
+        except ConflictError as exc:
+            self.said.set_text(str(exc))
+            await self.open(detail.row.alert_id)
+            return
+        except BadInput as exc:
+            self.said.set_text(str(exc))
+            return
+        self.said.set_text(said)
+        await self.show()
+        await self.open(following or detail.row.alert_id)
+
+    # What is drawn.
+
+    @ui.refreshable_method
+    async def draw(self) -> None:
+        """Draw the open alert."""
+        if self.view.detail is None:
+            Words("p", "Press j for the first alert, or choose one.")
+            return
+        history = await run.io_bound(self._history) or []
+        self.unsent = any(said.sent == "saved" for said in history)
+        draw_detail(self, self.view.detail, history)
+
+    async def watch_sent(self) -> None:
+        """Draw the open alert anew once Kafka has taken its labels."""
+        if self.unsent and not self.context.pulse.snapshot.labels_waiting:
+            await self.draw.refresh()
+
+    async def stay(self) -> None:
+        """Note that the person still looks at the open alert."""
+        if self.view.detail is not None:
+            await run.io_bound(self._open, self.view.detail.row.alert_id)
+
+    async def key(self, event: KeyEventArguments) -> None:
+        """Do what a key says."""
+        held = event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta
+        if not event.action.keydown or held:
+            return
+        key = str(event.key)
+        if key in VERDICT_OF_KEY:
+            await self.mark(VERDICT_OF_KEY[key])
+        elif key in "jk":
+            await self.open(self.view.beside(1 if key == "j" else -1))
+        elif key == "z":
+            await self.undo()
+        elif key == "s":
+            await self.next_free()
+        elif key == "r":
+            await self.filter(self.view.wanted)
+        elif key in "[]":
+            await self.turn(forward=key == "]")
+
+
+def register(context: Context) -> None:
+    """Add the page."""
+
+    @ui.page("/alerts")
+    async def alerts(
+        state: str = "open",
+        order: str = "risk",
+        text: str = "",
+        open: str = "",  # noqa: A002 - its name in the address
+    ) -> None:
+        try:
+            wanted = Filter(state, order, text)
+        except BadInput:
+            wanted = Filter()
+        with frame(context, "Alerts", "/alerts") as person:
+            desk = Desk(context, View(wanted), person)
+            with ui.element("div").classes("queue"):
+                with ui.element("section").props('aria-label="Queue"'):
+                    with ui.row().classes("items-center"):
+                        states = {each: each for each in queue.STATES}
+                        ui.select(
+                            states,
+                            value=wanted.state,
+                            label="State",
+                            on_change=lambda event: desk.filter(
+                                replace(desk.view.wanted, state=event.value)
+                            ),
+                        ).classes("w-28")
+                        ui.select(
+                            list(queue.ORDERS),
+                            value=wanted.order,
+                            label="Order",
+                            on_change=lambda event: desk.filter(
+                                replace(desk.view.wanted, order=event.value)
+                            ),
+                        ).classes("w-28")
+                        search = ui.input("Transaction or alert id", value=wanted.text)
+                        search.on("keydown.enter", lambda: desk.find(search.value or ""))
+                        desk.title = Words("span", "").props('role="status"')
+                    desk.table = ui.table(columns=COLUMNS, rows=[], row_key="id").classes("newest")
+                    desk.table.on(
+                        "row-click",
+                        lambda event: desk.open(str(event.args["id"])),
+                        js_handler="(event, row) => emit({id: row.id})",
+                    )
+                    desk.more = ui.button(
+                        "Next page (])", on_click=lambda: desk.turn(forward=True)
+                    ).props("flat")
+                with ui.element("section").props('aria-label="Alert"').classes("one"):
+                    desk.said = Words("p", "").props('role="status"').classes("said")
+                    await desk.draw()
+            ui.timer(SENT_S, desk.watch_sent)
+            ui.timer(PRESENT_S, desk.stay, immediate=False)
+            ui.keyboard(on_key=desk.key, ignore=["input", "select", "textarea"])
+            await desk.show()
+            if open:
+                await desk.open(open)

@@ -1,0 +1,143 @@
+"""What is happening now, for all who watch: asked for once, twice a second."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaException, TopicPartition
+from sqlalchemy import func, select
+
+from stream_scorer.console import schema
+from stream_scorer.console.database import Database
+from stream_scorer.console.queue import SHOWN, Listed, listed
+
+logger = logging.getLogger(__name__)
+
+NEWEST, WINDOW_S, ANSWER_S = 20, 300, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One look; None is unknown, never nought."""
+
+    at: float  # seconds since 1970
+    scored: int | None = None  # records behind the group's committed offsets
+    lag: int | None = None
+    alerts: int = 0
+    dead_letters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What pages show."""
+
+    moments: Sequence[Moment] = ()  # of the last minutes, the newest last
+    newest: Sequence[Listed] = ()  # alerts
+    open_alerts: int = 0
+    labels_waiting: int = 0
+    silent_since: float | None = None  # seconds since 1970; None: Kafka answers
+    trouble: str = ""
+    number: int = 0  # moves when the newest alerts do
+
+    def rate(self, name: str, seconds: float = 5.0) -> float | None:
+        """Return how fast a count has moved lately, a second; None if that is not known."""
+        known = [each for each in self.moments if getattr(each, name) is not None]
+        if len(known) < 2:  # noqa: PLR2004 - a rate is between two looks
+            return None
+        last = known[-1]
+        first = next((each for each in known if each.at >= last.at - seconds), known[0])
+        if first is last:
+            first = known[-2]
+        moved: float = getattr(last, name) - getattr(first, name)
+        return moved / (last.at - first.at)
+
+
+class Asks(Protocol):
+    """What is needed of a `confluent_kafka.Consumer` that reads nothing."""
+
+    def list_topics(self, topic: str, timeout: float) -> Any: ...  # noqa: ANN401 - no types
+    def committed(
+        self, partitions: list[TopicPartition], timeout: float
+    ) -> list[TopicPartition]: ...
+    def get_watermark_offsets(
+        self, partition: TopicPartition, timeout: float
+    ) -> tuple[int, int]: ...
+
+
+@dataclass
+class Pulse:
+    """Looks, and keeps the latest snapshot for the pages."""
+
+    database: Database
+    asks: Asks
+    topic: str
+    waiting: Callable[[], int]  # labels
+    clock: Callable[[], float] = time.time
+    snapshot: Snapshot = field(default_factory=Snapshot)
+
+    def __post_init__(self) -> None:
+        """Begin without anything seen."""
+        self._moments: deque[Moment] = deque(maxlen=WINDOW_S * 2)
+        self._silent_since: float | None = None
+        self._troubles: dict[str, str] = {}  # by who has it
+        self._lock = threading.Lock()
+
+    def trouble(self, who: str, text: str) -> None:
+        """Note what keeps one of the threads from its work; an empty text: nothing does."""
+        with self._lock:
+            if text and self._troubles.get(who) != text:
+                logger.warning("%s: %s", who, text)
+            if text:
+                self._troubles[who] = text
+            else:
+                self._troubles.pop(who, None)
+            if not self._troubles:
+                self._silent_since = None
+            elif self._silent_since is None:
+                self._silent_since = self.clock()
+
+    def look(self) -> None:
+        """Make the next snapshot."""
+        scored, lag = self._progress()
+        alert, letter = schema.alert.c, schema.dead_letter.c
+        with self.database.reading() as connection:
+            alerts = connection.scalar(select(func.max(alert.id))) or 0
+            letters = connection.scalar(select(func.max(letter.id))) or 0
+            latest = select(*SHOWN).order_by(alert.timestamp_ms.desc(), alert.id.desc())
+            newest = listed(connection, latest.limit(NEWEST))
+            some = select(alert.id).where(alert.state == "open").limit(10_001).subquery()
+            open_alerts = connection.scalars(select(func.count()).select_from(some)).one()
+        self._moments.append(Moment(self.clock(), scored, lag, alerts, letters))
+        before = self.snapshot
+        moved = [row.alert_id for row in newest] != [row.alert_id for row in before.newest]
+        self.snapshot = Snapshot(
+            tuple(self._moments),
+            newest,
+            open_alerts,
+            self.waiting(),
+            self._silent_since,
+            next(iter(self._troubles.values()), ""),
+            before.number + moved,
+        )
+
+    def _progress(self) -> tuple[int | None, int | None]:
+        """Return how far the scorer's group is, and how far it is behind; None if not known."""
+        if self._silent_since is not None:
+            return None, None
+        try:
+            partitions = self.asks.list_topics(self.topic, ANSWER_S).topics[self.topic].partitions
+            places = [TopicPartition(self.topic, number) for number in partitions]
+            committed = self.asks.committed(places, ANSWER_S)
+            done = behind = 0
+            for place in committed:
+                low, high = self.asks.get_watermark_offsets(place, ANSWER_S)
+                at = place.offset if place.offset >= 0 else low
+                done += at
+                behind += max(0, high - at)
+        except KafkaException:
+            return None, None  # whether Kafka is away the reader of the topics tells
+        return done, behind
