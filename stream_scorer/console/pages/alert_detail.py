@@ -62,12 +62,18 @@ def buttons(desk: "Desk") -> None:
                 color=colour,
                 on_click=lambda verdict=verdict: desk.mark(verdict, note.value or ""),
             )
-        ui.button("Undo (z)", on_click=desk.undo).props("outline")
-        ui.button("Next free (s)", on_click=desk.next_free).props("outline")
+        ui.button("Undo (z)", on_click=desk.undo, color=None).props("outline").classes("quiet")
+        ui.button("Next free (s)", on_click=desk.next_free, color=None).props("outline").classes(
+            "quiet"
+        )
     with ui.row():
         mine = desk.person.name
-        ui.button("Assign to me", on_click=lambda: desk.assign(mine)).props("flat")
-        ui.button("Assign to nobody", on_click=lambda: desk.assign("")).props("flat")
+        ui.button("Assign to me", on_click=lambda: desk.assign(mine), color=None).props(
+            "flat"
+        ).classes("quiet")
+        ui.button("Assign to nobody", on_click=lambda: desk.assign(""), color=None).props(
+            "flat"
+        ).classes("quiet")
 
 
 def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:
@@ -121,7 +127,8 @@ def draw_others(title: str, desk: "Desk", others: Sequence[Listed]) -> None:
                 ui.button(
                     text + moment_utc(each.timestamp_ms),
                     on_click=lambda alert_id=each.alert_id: desk.open(alert_id),
-                ).props("flat no-caps dense")
+                    color=None,
+                ).props("flat no-caps dense").classes("quiet")
 
 
 def draw_features(body: dict[str, Any]) -> None:

@@ -23,14 +23,22 @@ from stream_scorer.errors import BadInput
 VERDICT_OF_KEY = {"1": labels.FRAUD, "2": labels.GENUINE, "3": labels.UNSURE}
 # Seconds between two notes that a person looks at an alert, and between two looks at the outbox.
 PRESENT_S, SENT_S = 30.0, 1.0
+# Not on a phone.
+WIDE = {"classes": "wide", "headerClasses": "wide"}
 COLUMNS: list[dict[str, Any]] = [
     {"name": "risk", "label": "Risk", "field": "risk", "align": "right"},
     {"name": "amount", "label": "Amount", "field": "amount", "align": "right"},
     {"name": "reason", "label": "First reason", "field": "reason", "align": "left"},
-    {"name": "transaction", "label": "Transaction", "field": "transaction", "align": "left"},
-    {"name": "age", "label": "Age", "field": "age", "align": "right"},
+    {
+        "name": "transaction",
+        "label": "Transaction",
+        "field": "transaction",
+        "align": "left",
+        **WIDE,
+    },
+    {"name": "age", "label": "Age", "field": "age", "align": "right", **WIDE},
     {"name": "state", "label": "Label", "field": "state", "align": "left"},
-    {"name": "who", "label": "Assigned", "field": "who", "align": "left"},
+    {"name": "who", "label": "Assigned", "field": "who", "align": "left", **WIDE},
 ]
 
 
@@ -339,15 +347,23 @@ def register(context: Context) -> None:
                         search = ui.input("Transaction or alert id", value=wanted.text)
                         search.on("keydown.enter", lambda: desk.find(search.value or ""))
                         desk.title = Words("span", "").props('role="status"')
-                    desk.table = ui.table(columns=COLUMNS, rows=[], row_key="id").classes("newest")
+                    desk.table = (
+                        ui.table(columns=COLUMNS, rows=[], row_key="id")
+                        .props("wrap-cells dense")
+                        .classes("newest")
+                    )
                     desk.table.on(
                         "row-click",
                         lambda event: desk.open(str(event.args["id"])),
                         js_handler="(event, row) => emit({id: row.id})",
                     )
-                    desk.more = ui.button(
-                        "Next page (])", on_click=lambda: desk.turn(forward=True)
-                    ).props("flat")
+                    desk.more = (
+                        ui.button(
+                            "Next page (])", on_click=lambda: desk.turn(forward=True), color=None
+                        )
+                        .props("flat")
+                        .classes("quiet")
+                    )
                 with ui.element("section").props('aria-label="Alert"').classes("one"):
                     desk.said = Words("p", "").props('role="status"').classes("said")
                     await desk.draw()

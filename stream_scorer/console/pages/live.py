@@ -132,7 +132,11 @@ def register(context: Context) -> None:
                 Words("h2", "Newest alerts")
                 pause = ui.switch("Pause (p)")
                 more = Words("span", "")
-            table = ui.table(columns=COLUMNS, rows=[], row_key="id").classes("newest")
+            table = (
+                ui.table(columns=COLUMNS, rows=[], row_key="id")
+                .props("wrap-cells dense")
+                .classes("newest")
+            )
             table.on(
                 "row-click",
                 lambda event: ui.navigate.to(f"/alerts?open={event.args['id']}"),

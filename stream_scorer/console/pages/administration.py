@@ -1,0 +1,169 @@
+"""Administration: accounts and roles, sessions, the audit trail, and how far each topic is read."""
+
+from typing import Any
+
+from nicegui import run, ui
+from sqlalchemy import Connection, func, select
+
+from stream_scorer.console import accounts, audit, schema, sessions
+from stream_scorer.console.accounts import ACTIVE, CLOSED, WAITING, Account
+from stream_scorer.console.context import Context
+from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.frame import frame
+from stream_scorer.console.pages.words import moment_utc, number
+from stream_scorer.console.people import Person, Role
+from stream_scorer.errors import BadInput
+
+AUDIT_ROWS = 100
+
+
+def columns(*names: str) -> list[dict[str, Any]]:
+    """Return a table's columns, each by its name."""
+    return [
+        {"name": each, "label": each.capitalize(), "field": each, "align": "left"} for each in names
+    ]
+
+
+class Office:
+    """One administrator's page."""
+
+    def __init__(self, context: Context, person: Person) -> None:
+        """Draw nothing yet."""
+        self.context = context
+        self.person = person
+        self.said: Words
+
+    async def change(self, account: Account, *, role: Role, state: str) -> None:
+        """Set an account's role and state."""
+
+        def act(connection: Connection, by: Person) -> None:
+            now = self.context.clock()
+            accounts.change(connection, by, user_id=account.id, role=role, state=state, now=now)
+
+        await self._act(act, f"{account.name} is {role.word}, {state}; its sessions have ended.")
+
+    async def sign_out_everywhere(self, account: Account) -> None:
+        """End an account's sessions."""
+
+        def act(connection: Connection, by: Person) -> None:
+            sessions.end_all(connection, account.id)
+            audit.note(
+                connection,
+                at=self.context.clock(),
+                actor=by.name,
+                address=by.address,
+                action="end sessions",
+                target=account.name,
+            )
+
+        await self._act(act, f"The sessions of {account.name} have ended.")
+
+    async def _act(self, act: Any, said: str) -> None:  # noqa: ANN401 - a function of both
+        def do() -> None:
+            by = self.context.acting(self.person, Role.ADMINISTRATOR)
+            with self.context.database.writing() as connection:
+                act(connection, by)
+
+        try:
+            await run.io_bound(do)
+        except BadInput as exc:
+            said = str(exc)
+        self.said.set_text(said)
+        await self.draw.refresh()
+
+    def _read(self) -> tuple[list[Account], dict[int, int], list[dict[str, str]], list[Any]]:
+        with self.context.database.reading() as connection:
+            everyone = accounts.everyone(connection)
+            open_sessions = connection.execute(
+                select(schema.session.c.user_id, func.count()).group_by(schema.session.c.user_id)
+            )
+            trail = connection.execute(
+                select(schema.audit).order_by(schema.audit.c.id.desc()).limit(AUDIT_ROWS)
+            )
+            read = connection.execute(select(schema.ingest).order_by(schema.ingest.c.topic))
+            return (
+                everyone,
+                {row[0]: row[1] for row in open_sessions},
+                [
+                    {
+                        "when": moment_utc(row.at),
+                        "who": row.actor,
+                        "from": row.address,
+                        "what": row.action,
+                        "of": row.target,
+                    }
+                    for row in trail
+                ],
+                [
+                    {
+                        "topic": row.topic,
+                        "partition": str(row.partition),
+                        "next offset": number(row.next_offset),
+                    }
+                    for row in read
+                ],
+            )
+
+    @ui.refreshable_method
+    async def draw(self) -> None:
+        """Draw everything as it is now."""
+        found = await run.io_bound(self._read)
+        if found is None:  # the server stops
+            return
+        everyone, open_sessions, trail, read = found
+        waiting = sum(each.state == WAITING for each in everyone)
+        Words("h2", f"Accounts ({waiting} wait for approval)")
+        with ui.element("ul").classes("accounts"):
+            for account in everyone:
+                with ui.element("li").props(f'data-state="{account.state}"'):
+                    self.draw_account(account, open_sessions.get(account.id, 0))
+        Words("h2", "Labels for Kafka")
+        waits = self.context.pulse.snapshot.labels_waiting
+        Words("p", f"{waits} wait." if waits else "None waits.")
+        Words("h2", "Read from Kafka")
+        ui.table(columns=columns("topic", "partition", "next offset"), rows=read).props(
+            "wrap-cells dense"
+        ).classes("w-full")
+        Words("h2", f"Audit trail (the last {AUDIT_ROWS})")
+        ui.table(columns=columns("when", "who", "from", "what", "of"), rows=trail).props(
+            "wrap-cells dense"
+        ).classes("w-full")
+
+    def draw_account(self, account: Account, open_sessions: int) -> None:
+        """Draw one account with what can be done to it."""
+        Words("strong", account.name)
+        Words("span", f"{account.role.word}, {account.state}, {open_sessions} sessions")
+        if account.id == self.person.user_id:
+            Words("span", "(you)")
+            return
+        role = ui.select(
+            [each.word for each in Role], value=account.role.word, label=f"Role of {account.name}"
+        ).classes("w-40")
+        words = {WAITING: "Approve", ACTIVE: "Set role", CLOSED: "Open again"}
+        ui.button(
+            words[account.state],
+            on_click=lambda: self.change(account, role=Role.of(str(role.value)), state=ACTIVE),
+        )
+        if account.state != CLOSED:
+            ui.button(
+                "Close",
+                on_click=lambda: self.change(account, role=account.role, state=CLOSED),
+                color=None,
+            ).props("outline").classes("quiet")
+        if open_sessions:
+            ui.button(
+                "Sign out everywhere",
+                on_click=lambda: self.sign_out_everywhere(account),
+                color=None,
+            ).props("flat").classes("quiet")
+
+
+def register(context: Context) -> None:
+    """Add the page."""
+
+    @ui.page("/administration")
+    async def administration() -> None:
+        with frame(context, "Administration", "/administration") as person:
+            office = Office(context, person)
+            office.said = Words("p", "").props('role="status"').classes("said")
+            await office.draw()

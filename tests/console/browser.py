@@ -1,0 +1,80 @@
+"""Debian's chromium, driven as a person would."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.console.running import PASSWORD
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the browser; there must be one."""
+    with sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """One person's window: what it asks for, and what goes wrong in it."""
+
+    page: Page
+    origin: str
+    pictures: Path
+    hosts: set[str] = field(default_factory=set)
+    wrong: list[str] = field(default_factory=list)
+
+    def sign_in(self, name: str) -> None:
+        """Sign in by the form."""
+        self.page.goto(f"{self.origin}/live")
+        self.page.get_by_label("Name").fill(name)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("heading", name="Live").wait_for()
+
+    def picture(self, name: str) -> None:
+        """Keep what the window shows as a test's output."""
+        self.page.screenshot(path=self.pictures / f"{name}.png")
+
+    def barriers(self) -> list[str]:
+        """Return what keeps somebody out, by axe-core's rules."""
+        found = Axe().run(self.page).response["violations"]
+        return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]
+
+    def sideways(self) -> int:
+        """Return by how many pixels the page is wider than the window."""
+        wide = self.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        return int(wide)
+
+
+@contextmanager
+def visit(
+    browser: Browser, origin: str, pictures: Path, *, width: int = 1280, dark: bool = False
+) -> Iterator[Visit]:
+    """Open a window of its own, without cookies; nothing may go wrong in it."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+    )
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    found = Visit(page, origin, pictures)
+    page.on("request", lambda request: found.hosts.add(request.url.split("/")[2]))
+    page.on("pageerror", lambda error: found.wrong.append(str(error)))
+    page.on(
+        "console",
+        lambda line: found.wrong.append(line.text) if line.type == "error" else None,
+    )
+    yield found
+    context.close()
+    assert found.hosts <= {origin.split("/")[2]}, found.hosts
+    assert found.wrong == []

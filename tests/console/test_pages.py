@@ -1,0 +1,192 @@
+"""The pages in a real browser, over a real Kafka: from an alert on the topic to a label on it."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from playwright.sync_api import Browser, expect
+
+from producer.generate import generate
+from stream_scorer.console import labels
+from stream_scorer.console.people import Role
+from tests.console.browser import chromium, visit
+from tests.console.running import Console, running
+from tests.integration.stream import Stream, fresh_stream, wait_for
+from tests.integration.test_stream import events
+
+pytestmark = pytest.mark.integration
+ROWS = 3000
+# Kept as a test's output.
+PICTURES = Path(os.environ.get("TEST_PICTURES", ""))
+
+
+@dataclass
+class Whole:
+    """Kafka with alerts, a scorer that has scored, and the console over both."""
+
+    stream: Stream
+    labels_topic: str
+    console: Console
+    pictures: Path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as each:
+        yield each
+
+
+@pytest.fixture(scope="module")
+def whole(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    folder = tmp_path_factory.mktemp("pages")
+    pictures = PICTURES if PICTURES.name else folder
+    with fresh_stream(kafka, folder, partitions=2, SCORER_THRESHOLD="0.01") as stream:
+        rows = np.concatenate(list(generate(ROWS, seed=17)))[:, :-1]
+        scorer = stream.start()
+        stream.send(events(rows))
+        stream.wait_committed(ROWS)
+        assert scorer.stop() == 0
+        assert len(stream.alerts()) > 3
+        labels_topic = f"{stream.settings.group_id}-labels"
+        admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+        admin.create_topics([NewTopic(labels_topic, 2, 1)])[labels_topic].result(30)
+        environ = {
+            "SCORER_KAFKA_BOOTSTRAP_SERVERS": kafka,
+            **stream.names(),
+            "SCORER_LABELS_TOPIC": labels_topic,
+        }
+        with running(folder, f"sqlite:///{folder}/console.db", environ) as console:
+            for role in Role:
+                console.add(role.word, role)
+            yield Whole(stream, labels_topic, console, pictures)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("place", ["live", "alerts", "administration"])
+def test_page_keeps_nobody_out_and_never_scrolls_sideways(
+    whole: Whole, browser: Browser, place: str, width: int, *, dark: bool
+) -> None:
+    with visit(browser, whole.console.origin, whole.pictures, width=width, dark=dark) as window:
+        window.sign_in("administrator")
+        window.page.goto(f"{whole.console.origin}/{place}")
+        expect(window.page.get_by_role("heading", level=1)).to_have_count(1)
+        if place == "alerts":
+            window.page.locator("tbody tr").first.click()
+            window.page.get_by_role("heading", name="Why").wait_for()
+        window.picture(f"{place}-{width}-{'dark' if dark else 'light'}")
+        assert window.barriers() == []
+        assert window.sideways() == 0
+
+
+@pytest.mark.parametrize("place", ["sign-in", "sign-up"])
+def test_forms_keep_nobody_out(whole: Whole, browser: Browser, place: str) -> None:
+    for width, dark in ((1280, False), (390, True)):
+        with visit(browser, whole.console.origin, whole.pictures, width=width, dark=dark) as window:
+            window.page.goto(f"{whole.console.origin}/{place}")
+            assert window.barriers() == []
+            assert window.sideways() == 0
+
+
+def test_whole_labelling_goes_by_keyboard_and_reaches_kafka(whole: Whole, browser: Browser) -> None:
+    with visit(browser, whole.console.origin, whole.pictures) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.keyboard.press("g")
+        page.keyboard.press("a")
+        page.get_by_role("heading", name="Alerts").wait_for()
+        page.locator("tbody tr").first.wait_for()
+        page.keyboard.press("j")
+        first = page.get_by_role("heading", level=2).first.inner_text()
+        page.keyboard.press("1")
+        page.get_by_text("Labelled fraud. Undo: z.").wait_for()
+        expect(page.get_by_role("heading", level=2).first).not_to_have_text(first)
+    key = first.removeprefix("Transaction ").encode()
+    wait_for("the label", lambda: key in labelled(whole))
+    label = json.loads(labelled(whole)[key])
+    assert (label["label"], label["verdict"], label["actor"]) == (1, "fraud", "analyst")
+    with whole.console.database.reading() as connection:
+        (said,) = labels.history(connection, label["alert_id"])
+    assert (said.verdict, said.actor) == ("fraud", "analyst")
+
+
+def labelled(whole: Whole) -> dict[bytes | None, bytes]:
+    """Return the newest label of each transaction on the topic."""
+    found = whole.stream.read(whole.labels_topic)
+    return {each.key(): each.value() or b"" for each in found}
+
+
+def test_who_was_slower_is_told_who_was_faster(whole: Whole, browser: Browser) -> None:
+    origin = whole.console.origin
+    with (
+        visit(browser, origin, whole.pictures) as ana,
+        visit(browser, origin, whole.pictures) as ben,
+    ):
+        ana.sign_in("analyst")
+        ben.sign_in("operator")
+        for window in (ana, ben):
+            window.page.goto(f"{origin}/alerts?order=newest")
+            window.page.locator("tbody tr").first.click()
+            window.page.get_by_role("heading", name="Why").wait_for()
+        ben.page.get_by_text("Also looked at by analyst").wait_for()
+        ana.page.keyboard.press("2")
+        ana.page.get_by_text("Labelled genuine").wait_for()
+        ben.page.keyboard.press("1")
+        ben.page.get_by_text("analyst labelled this genuine").wait_for()
+        ben.page.keyboard.press("1")
+        ben.page.get_by_text("Labelled fraud").wait_for()
+
+
+def test_who_signs_up_waits_for_approval_and_then_gets_in(whole: Whole, browser: Browser) -> None:
+    origin = whole.console.origin
+    with (
+        visit(browser, origin, whole.pictures) as newcomer,
+        visit(browser, origin, whole.pictures) as boss,
+    ):
+        page = newcomer.page
+        page.goto(f"{origin}/sign-up")
+        page.get_by_label("Name").fill("<b>Nina</b>")
+        page.get_by_label("Password").fill("correct horse battery")
+        page.get_by_role("button", name="Sign up").click()
+        page.get_by_text("waits for approval").wait_for()
+        boss.sign_in("administrator")
+        boss.page.goto(f"{origin}/administration")
+        boss.page.get_by_text("<b>nina</b>", exact=True).first.wait_for()
+        boss.picture("approval")
+        boss.page.get_by_role("button", name="Approve").click()
+        boss.page.get_by_text("<b>nina</b> is viewer, active").wait_for()
+        newcomer.sign_in("<b>Nina</b>")
+        page.goto(f"{origin}/alerts")
+        page.locator("tbody tr").first.click()
+        page.get_by_role("heading", name="Why").wait_for()
+        expect(page.get_by_role("button", name="Fraud")).to_have_count(0)
+        page.keyboard.press("1")
+        page.get_by_text("this wants the role analyst").wait_for()
+
+
+def test_page_of_an_ended_session_does_nothing_more(whole: Whole, browser: Browser) -> None:
+    origin = whole.console.origin
+    with (
+        visit(browser, origin, whole.pictures) as victim,
+        visit(browser, origin, whole.pictures) as boss,
+    ):
+        victim.sign_in("analyst")
+        page = victim.page
+        page.goto(f"{origin}/alerts?order=amount")
+        page.locator("tbody tr").first.click()
+        page.get_by_role("heading", name="Why").wait_for()
+        boss.sign_in("administrator")
+        boss.page.goto(f"{origin}/administration")
+        row = boss.page.locator("li", has=boss.page.get_by_text("analyst", exact=True))
+        row.get_by_role("button", name="Sign out everywhere").click()
+        boss.page.get_by_text("The sessions of analyst have ended").wait_for()
+        before = labelled(whole)
+        page.keyboard.press("1")
+        page.reload()
+        page.get_by_role("heading", name="Sign in").wait_for()
+        assert labelled(whole) == before
