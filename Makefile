@@ -42,7 +42,7 @@ faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write
 	$(BIN)/python -m tests.faults --plant --table README.md
 
 million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figures are those computed anew
-	$(BIN)/python benchmarks/monitor.py
+	$(BIN)/python -m benchmarks.monitor
 
 lock: .venv/dev.ok  ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) --output-file requirements/service.txt

@@ -172,6 +172,8 @@ def test_what_an_exactly_once_scorer_has_aborted_is_in_no_figure(topics: Watched
         end_transaction(30)
     figures = topics.wait_figures()[f"all/0/{MODEL}"]
     assert (figures["scored"], figures["caught"]) == (3, 3)
+    # The marks that end transactions take offsets, too: what is committed gets beyond them.
+    wait_for("commits", lambda: topics.committed() == topics.last_read())
 
 
 def test_monitor_gets_in_by_tls_and_scram_with_the_rights_of_the_readme_and_no_other(
