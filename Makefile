@@ -45,7 +45,7 @@ soak: .venv/dev.ok  ## an hour at 70 % load, with both guarantees: memory, files
 	$(BIN)/python -m tests.faults.soak
 
 million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figures are those computed anew
-	$(BIN)/python benchmarks/monitor.py
+	$(BIN)/python -m benchmarks.monitor
 
 lock: .venv/dev.ok  ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) --output-file requirements/service.txt

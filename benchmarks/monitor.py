@@ -1,6 +1,6 @@
 """The monitor on a million events: memory is flat, figures are those computed anew.
 
-    python benchmarks/monitor.py [--events 1000000] [--keep 20000] [--json]
+    python -m benchmarks.monitor [--events 1000000] [--keep 20000] [--json]
 
 Starts a Kafka and a monitor, writes scores, alerts and labels as fast as they are read, and looks
 at the monitor's memory. Exits 1 if it grows after the monitor began to let transactions go, or if a
@@ -20,7 +20,6 @@ from stream_scorer.local_kafka import local_kafka
 from tests.integration.monitored import BEGIN_MS, Monitor, Watched, watched
 from tests.integration.stream import wait_for
 
-STEP = 5_000
 # Of the memory at the middle: how much more there may be at the end.
 MOST_GROWTH = 0.05
 LONGEST_S = 3600.0
@@ -33,7 +32,7 @@ LONGEST_S = 3600.0
 def main(*, events: int, keep: int, as_json: bool) -> None:
     """Measure the monitor's memory and rate, and check its figures."""
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(prefix="million-") as folder,
         local_kafka(quick=False) as kafka,
         watched(kafka.bootstrap, Path(folder)) as topics,
     ):
@@ -62,13 +61,16 @@ def main(*, events: int, keep: int, as_json: bool) -> None:
 
 
 def feed(topics: Watched, monitor: Monitor, events: int, *, ahead: int) -> list[float]:
-    """Write events, never more than `ahead` of the monitor; return its memory in MB meanwhile."""
+    """Write events, about `ahead` of the monitor at most; return its memory in MB meanwhile.
+
+    What is written at once is far less than is held: the topics are read side by side, not by time.
+    """
     rng = random.Random(0)  # noqa: S311 - no secret
     written, number = 0, 0
     rss_mb: list[float] = []
     while written < events:
-        for _ in range(STEP):
-            logit = rng.gauss(-4, 2.5)
+        for _ in range(ahead // 2):
+            logit = rng.gauss(-2, 2.5)  # so many alerts that they are let go soon, too
             topics.score(number, logit=logit, alert=logit > 1.4, time_ms=BEGIN_MS + number * 20)
             written += 1 + (logit > 1.4)
             if rng.random() < 0.2:

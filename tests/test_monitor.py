@@ -59,6 +59,7 @@ def test_time_that_cannot_be_is_none(timestamp_ms: int) -> None:
         json.dumps(SCORE | {"logit": "2"}).encode(),
         json.dumps(SCORE | {"model": {"version": "1", "sha256": "w/all/0"}}).encode(),
         json.dumps(SCORE | {"transaction_id": "x" * (LONGEST_ID + 1)}).encode(),
+        json.dumps(SCORE | {"source": SCORE["source"] | {"topic": "x" * 250}}).encode(),
         b"\xff" * 10,
         b"[" * 100_000,
     ],
@@ -113,6 +114,24 @@ def test_events_are_acknowledged_after_their_pack_and_not_before() -> None:
     asyncio.run(feed())
     assert log == ["send", "sent", *["ack"] * PACK, "send", "sent", "ack"]
     assert unpack(sent[1]) == Pack("scores", [Passed(1, 7, label(3, fraud=True))])
+
+
+def test_pack_of_long_ids_fits_into_a_topic_of_the_default_size() -> None:
+    sent: list[bytes] = []
+
+    async def send(value: bytes) -> None:
+        sent.append(value)
+
+    async def feed() -> None:
+        forwarder = Forwarder("scores", send)
+        for number in range(PACK):
+            event = Event("\0" * LONGEST_ID, said=score(number).said)
+            await forwarder.take(Source([]), Passed(0, number, event))
+        await forwarder.flush()
+
+    asyncio.run(feed())
+    assert max(map(len, sent)) < 1_000_000
+    assert sum(len(unpack(value).passed) for value in sent) == PACK
 
 
 def test_pack_that_is_not_sent_is_not_acknowledged() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from stream_scorer.monitor.counts import ALL, DAY, DELAYS_S, HOUR, Counts, Window, rank_of
-from stream_scorer.monitor.joined import Event, Label, Pack, Passed, Seen
+from stream_scorer.monitor.joined import UNMATCHED, Event, Label, Pack, Passed, Seen
 from stream_scorer.monitor.ledger import MOST_WINDOWS, Ledger, Position, Row
 
 MODEL, OTHER = "a" * 64, "b" * 64
@@ -136,28 +136,44 @@ def test_letting_transactions_go_changes_nothing_while_labels_come_in_time() -> 
 
 
 def test_ledger_goes_on_from_whatever_a_crash_has_left_of_its_writes() -> None:
-    packs = [events[i : i + 7] for events in [stream(5, 200)] for i in range(0, len(events), 7)]
+    drawn = stream(5, 200)
+    packs = [drawn[i : i + 7] for i in range(0, len(drawn), 7)]
+    for number, pack in enumerate(packs):  # and labels that no score comes for
+        pack += [label(100_000 + 2 * number, fraud=True), label(100_001 + 2 * number, fraud=True)]
     wanted = expected([event for pack in packs for event in pack])
+    lone = lone_labels(packs)
     table: dict[str, Row] = {}
-    ledger, cuts, folds = Ledger(40), 0, 0
+    ledger, cuts = Ledger(40), 0
     for place, pack in enumerate(packs):
         before = dict(table)
         writes = ledger.take(pack)
-        folds += any(key == "mark" for key, _ in writes)
-        for cut in range(len(writes) + 1):
+        # Letting go comes first, and moves no figure however much of it is written.
+        going = max((i for i, (_, row) in enumerate(writes) if row is None), default=-1) + 1
+        for cut in range(len(writes) + 1) if going or place % 5 == 0 else ():
             put(table := dict(before), writes[:cut])
-            if place % 5 == 0 or any(key == "mark" for key, _ in writes):
-                again = Ledger(40)
-                again.load(table.items())
-                whole = dict(table)
-                for rest in packs[place:]:
-                    put(whole, again.take(rest))
-                assert all_counts(again) == wanted, (place, cut)
-                reread = Ledger(40)
-                reread.load(whole.items())
-                assert all_counts(reread) == wanted
-                cuts += 1
-    assert (folds > 20, cuts > 200) == (True, True)
+            again = Ledger(40)
+            again.load(table.items())
+            if cut <= going:
+                assert all_counts(again) == expected([e for p in packs[:place] for e in p])
+            for rest in packs[place:]:
+                put(table, again.take(rest))
+            assert all_counts(again) == wanted, (place, cut)
+            assert again.unmatched + len(again._held[UNMATCHED]) == lone
+            reread = Ledger(40)
+            reread.load(table.items())
+            assert all_counts(reread) == wanted
+            cuts += bool(going)
+        put(table := dict(before), writes)
+    assert cuts > 200
+
+
+def lone_labels(packs: Iterable[Sequence[Event]]) -> int:
+    """Return how many labels find no score, those included that still wait."""
+    ledger = Ledger(40)
+    for pack in packs:
+        ledger.take(pack)
+    assert ledger.unmatched > 0
+    return ledger.unmatched + len(ledger._held[UNMATCHED])
 
 
 def put(table: dict[str, Row], writes: Iterable[tuple[str, Row | None]]) -> None:

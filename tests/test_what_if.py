@@ -282,7 +282,7 @@ def score(offset: int, identity: str, p: float, **changes: Any) -> Message:
     return record(offset, json.dumps(value).encode(), topic="scores", **changes)
 
 
-def label(offset: int, identity: str, truth: int, **changes: Any) -> Message:
+def label(offset: int, identity: str, truth: int | None, **changes: Any) -> Message:
     value = {"schema_version": 1, "transaction_id": identity, "label": truth, "source": "replay"}
     return record(offset, json.dumps(value).encode(), topic="labels", **changes)
 
@@ -305,6 +305,12 @@ def side(scores: list[Message], labels: list[Message]) -> Side:
 
 SCORES = [score(1, "a", 0.9), score(2, "b", 0.2), score(3, "c", 0.6), score(4, "d", 0.7)]
 LABELS = [label(0, "a", 1), label(1, "b", 0), label(2, "d", 1)]
+
+
+def test_withdrawn_label_leaves_the_transaction_unlabelled() -> None:
+    found = side(SCORES, [*LABELS, label(3, "d", None)]).scored
+    assert found.frauds.tolist() == [np.float32(0.9)]
+    assert np.float32(0.7) in found.unlabelled
 
 
 def test_scores_and_labels_are_joined_by_id_and_frauds_get_the_amount_of_their_source() -> None:

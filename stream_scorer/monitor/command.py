@@ -68,6 +68,8 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     logger.setLevel(logging.INFO)
+    # It warns of each pack of more than 100 writes, which are waited for all the same.
+    logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
     topics = places.topics(settings)
     with monitor_extra():
         from stream_scorer.monitor import faust_settings

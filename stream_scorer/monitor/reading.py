@@ -13,7 +13,7 @@ from stream_scorer.what_if.from_topics import LabelValue, ScoreValue, one_line
 # A transaction that is further ahead of the record that scores it has a time not to be believed.
 LARGEST_LEAD_MS = 86_400_000
 # The scorer's own ids are shorter; a label's comes from anybody.
-LONGEST_ID = 512
+LONGEST_ID, LONGEST_TOPIC = 512, 249
 T = TypeVar("T")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -44,6 +44,8 @@ class Decoder:
         if not SHA256.fullmatch(found.model.sha256):
             raise NotOurs("model.sha256 is none")
         source = found.source
+        if len(source.topic) > LONGEST_TOPIC:
+            raise NotOurs(f"source.topic has {len(source.topic)} characters")
         believed = 0 < source.timestamp_ms <= time_ms + LARGEST_LEAD_MS
         return Event(
             checked(found.transaction_id),

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
-from stream_scorer.errors import ScorerError, Unfit
+from stream_scorer.errors import Unfit
 from stream_scorer.health import Health
 from stream_scorer.monitor.places import group
 from stream_scorer.records import Partition
@@ -48,12 +48,11 @@ class Watchdog:
 
     def _watch(self) -> None:
         try:
-            while True:
-                if not self._health.live()[0]:
-                    raise Unfit(f"hangs: {self._health.live()[1]}")
+            while self._health.live()[0]:
                 self._stalls.look(self._committed())
                 time.sleep(LOOK_S)
-        except ScorerError as exc:
+            self._fail(Unfit(f"hangs: {self._health.live()[1]}"))
+        except BaseException as exc:  # noqa: BLE001 - a watchdog that dies must not die alone
             self._fail(exc)
 
     def _committed(self) -> dict[Partition, int]:

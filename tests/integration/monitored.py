@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from stream_scorer import clients
 from stream_scorer.config import Settings
 from stream_scorer.monitor.board import record
 from stream_scorer.monitor.figures import of_window
@@ -175,6 +176,23 @@ class Watched:
                             yield decoder.score(m.value(), time_ms=time_ms, alert=topic == alerts)
                     except NotOurs:
                         continue
+
+    def last_read(self) -> dict[tuple[str, int], int]:
+        """Return the offset behind the last record of each partition that has one."""
+        last: dict[tuple[str, int], int] = {}
+        for topic in self.sources:
+            with closing(TopicReader(self.settings, topic)) as reader:
+                for m in reader.held():
+                    place = (topic, m.partition() or 0)
+                    last[place] = max(last.get(place, 0), (m.offset() or 0) + 1)
+        return last
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Return the offsets that the monitor's group has committed."""
+        places = [TopicPartition(t, n) for t in self.sources for n in range(self.partitions)]
+        with closing(clients.consumer(self.settings, {"group.id": f"{self.name}-monitor"})) as asks:
+            found = asks.committed(places, timeout=30)
+        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
     def expected(self) -> Figures:
         """Compute all figures anew from what the topics hold."""

@@ -172,6 +172,8 @@ def test_what_an_exactly_once_scorer_has_aborted_is_in_no_figure(topics: Watched
         end_transaction(30)
     figures = topics.wait_figures()[f"all/0/{MODEL}"]
     assert (figures["scored"], figures["caught"]) == (3, 3)
+    # The marks that end transactions take offsets, too: what is committed gets beyond them.
+    wait_for("commits", lambda: topics.committed() == topics.last_read())
 
 
 def test_monitor_gets_in_by_tls_and_scram_with_the_rights_of_the_readme_and_no_other(
@@ -206,7 +208,6 @@ def test_monitor_gets_in_by_tls_and_scram_with_the_rights_of_the_readme_and_no_o
         ({"SCORER_LABELS_TOPIC": "nowhere"}, "topic 'nowhere' does not exist"),
         ({"SCORER_QUALITY_TOPIC": "{labels}-2"}, "cleanup.policy=delete: want compact"),
         ({"SCORER_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "sasl.mechanism is GSSAPI"),
-        ({"SCORER_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "does not answer"),
         ({"SCORER_HTTP_HOST": "192.0.2.1"}, "SCORER_HTTP_HOST and SCORER_MONITOR_PORT"),
     ],
 )
