@@ -7,8 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from playwright.sync_api import Browser
 
 from stream_scorer.console.database import Database
+from tests.console.browser import chromium
 from tests.console.postgres import postgres
 
 
@@ -52,3 +54,10 @@ class Milliseconds:
 @pytest.fixture
 def clock() -> Milliseconds:
     return Milliseconds()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give Debian's chromium."""
+    with chromium() as each:
+        yield each

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 from producer.generate import generate
 from stream_scorer.console import labels
 from stream_scorer.console.people import Role
-from tests.console.browser import chromium, visit
+from tests.console.browser import visit
 from tests.console.running import Console, running
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_stream import events
@@ -33,12 +33,6 @@ class Whole:
     labels_topic: str
     console: Console
     pictures: Path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as each:
-        yield each
 
 
 @pytest.fixture(scope="module")

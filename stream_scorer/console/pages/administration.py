@@ -8,20 +8,13 @@ from sqlalchemy import Connection, func, select
 from stream_scorer.console import accounts, audit, schema, sessions
 from stream_scorer.console.accounts import ACTIVE, CLOSED, WAITING, Account
 from stream_scorer.console.context import Context
-from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.elements import Words, columns, rows_table
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import moment_utc, number
 from stream_scorer.console.people import Person, Role
 from stream_scorer.errors import BadInput
 
 AUDIT_ROWS = 100
-
-
-def columns(*names: str) -> list[dict[str, Any]]:
-    """Return a table's columns, each by its name."""
-    return [
-        {"name": each, "label": each.capitalize(), "field": each, "align": "left"} for each in names
-    ]
 
 
 class Office:
@@ -121,13 +114,9 @@ class Office:
         waits = self.context.pulse.snapshot.labels_waiting
         Words("p", f"{waits} wait." if waits else "None waits.")
         Words("h2", "Read from Kafka")
-        ui.table(columns=columns("topic", "partition", "next offset"), rows=read).props(
-            "wrap-cells dense"
-        ).classes("w-full")
+        rows_table(columns("topic", "partition", "next offset"), read)
         Words("h2", f"Audit trail (the last {AUDIT_ROWS})")
-        ui.table(columns=columns("when", "who", "from", "what", "of"), rows=trail).props(
-            "wrap-cells dense"
-        ).classes("w-full")
+        rows_table(columns("when", "who", "from", "what", "of"), trail)
 
     def draw_account(self, account: Account, open_sessions: int) -> None:
         """Draw one account with what can be done to it."""

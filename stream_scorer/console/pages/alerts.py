@@ -13,7 +13,7 @@ from stream_scorer.console import labels, queue
 from stream_scorer.console.context import Context
 from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.pages.alert_detail import draw_detail
-from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.elements import WIDE, Words
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import UNKNOWN, age, counted, number
 from stream_scorer.console.people import Person, Role
@@ -23,8 +23,6 @@ from stream_scorer.errors import BadInput
 VERDICT_OF_KEY = {"1": labels.FRAUD, "2": labels.GENUINE, "3": labels.UNSURE}
 # Seconds between two notes that a person looks at an alert, and between two looks at the outbox.
 PRESENT_S, SENT_S = 30.0, 1.0
-# Not on a phone.
-WIDE = {"classes": "wide", "headerClasses": "wide"}
 COLUMNS: list[dict[str, Any]] = [
     {"name": "risk", "label": "Risk", "field": "risk", "align": "right"},
     {"name": "amount", "label": "Amount", "field": "amount", "align": "right"},
