@@ -1,7 +1,6 @@
 """Puts the console's parts together and runs them until a signal."""
 
 import logging
-import os
 import signal
 import socket
 import threading
@@ -13,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
-from stream_scorer.console import ingest, server
+from stream_scorer.console import ingest, lease, server
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
 from stream_scorer.console.outbox import Outbox
@@ -43,7 +42,7 @@ def run(settings: Settings) -> None:
         database,
         clients.producer(settings, QUIET),
         settings.labels_topic,
-        holder=f"{socket.gethostname()}-{os.getpid()}",
+        holder=lease.holder(),
         clock=server.now_ms,
     )
     asks = clients.consumer(settings, QUIET)

@@ -1,32 +1,19 @@
 """`stream-scorer dead-letters redrive`: dead letters go back to the transactions, each once."""
 
-import time
 from collections import Counter
-from contextlib import ExitStack, closing
-from functools import partial
+from contextlib import ExitStack
 
 import click
-from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import ConfigResource, ResourceType
-from msgspec.structs import replace
 
-from stream_scorer import clients
 from stream_scorer.alerts import printable
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters.choosing import Choice, choice_options
-from stream_scorer.dead_letters.marks import Ledger
-from stream_scorer.dead_letters.redriving import Redriver, Route
-from stream_scorer.dead_letters.walk import MOVED, Batch, Fate, Task
-from stream_scorer.errors import BadInput
+from stream_scorer.dead_letters.running import MAX_ATTEMPTS, Order, redriver
+from stream_scorer.dead_letters.walk import MOVED, Batch, Fate
 from stream_scorer.flags import settings_options
 from stream_scorer.progress import counting
-from stream_scorer.topics import TopicReader
-from stream_scorer.transaction import ExactlyOnce
 
 MOST_NAMED = 10  # of what is no dead letter
-ANSWER_S = 10.0
-# Minutes. Kafka's own default of offsets.retention.minutes, where we may not ask for it.
-KEPT_MINUTES = 7 * 24 * 60
 
 
 @click.command()
@@ -36,7 +23,12 @@ KEPT_MINUTES = 7 * 24 * 60
 @click.option(
     "--rate", type=click.FloatRange(0, min_open=True), help="At most so many records a second."
 )
-@click.option("--max-attempts", type=click.IntRange(1, 100), default=3, help="Then it is parked.")
+@click.option(
+    "--max-attempts",
+    type=click.IntRange(1, 100),
+    default=MAX_ATTEMPTS,
+    help="Then it is parked.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @settings_options("transactions_topic", "dead_letters_topic", "parking_topic", "group_id")
 def redrive(  # noqa: PLR0913 - click passes one argument an option
@@ -62,25 +54,9 @@ def redrive(  # noqa: PLR0913 - click passes one argument an option
     nothing twice; what filters leave out is there for later runs. A second redrive of the same
     SCORER_GROUP_ID takes over from the first.
     """
-    target = settings.transactions_topic if to is None else to
-    refuse_target(settings, target)
-    topics = [settings.dead_letters_topic, target, *filter(None, [settings.parking_topic])]
-    partitions = clients.require_topics(settings, topics)
-    if to is None:
-        choice = replace(choice, topic=target)
+    order = Order(choice, to, limit, rate, max_attempts, dry_run)
     counts: Counter[Fate] = Counter()
     with ExitStack() as stack:
-        ledger = stack.enter_context(closing(Ledger(settings, partitions[topics[0]])))
-        transaction = None
-        if not dry_run:
-            make = partial(make_producer, settings)
-            transaction = ExactlyOnce(
-                make(),
-                make,
-                ledger,
-                most_fenced=0,
-                if_fenced="another redrive has begun and goes on from here",
-            )
         progress = stack.enter_context(counting("{task.completed:,.0f} dead letters read"))
         task = progress.add_task("redriving", total=None)
 
@@ -90,56 +66,10 @@ def redrive(  # noqa: PLR0913 - click passes one argument an option
             for line in batch.unfit[: max(0, MOST_NAMED - before)]:
                 click.echo(f"Skipped {printable(line)}", err=True)
 
-        redriver = Redriver(
-            task=Task(
-                choice=choice,
-                max_attempts=max_attempts,
-                may_park=dry_run or bool(settings.parking_topic),
-                limit=limit,
-                forgotten_before_ms=int(time.time() * 1000) - marks_kept_ms(settings),
-            ),
-            route=Route(topics[0], target, partitions[target], settings.parking_topic),
-            open_from=lambda starts: TopicReader(settings, topics[0], starts=starts),
-            read_marks=ledger.marks,
-            transaction=transaction,
-            tell=tell,
-            rate=None if dry_run else rate,
-            counts=counts,
-        )
+        ready = stack.enter_context(redriver(settings, order, counts=counts, tell=tell))
         stack.callback(lambda: click.echo(summary(counts, dry_run=dry_run)))
-        redriver.run()
+        ready.run()
     click.echo(next_step(counts, settings, dry_run=dry_run))
-
-
-def refuse_target(settings: Settings, target: str) -> None:
-    """Raise BadInput for a topic that nothing must be fed into."""
-    taken = {*settings.outputs, settings.labels_topic, settings.parking_topic}
-    if target in taken:
-        raise BadInput(f"--to is {target!r}: want a topic of transactions, that one has its use")
-
-
-def make_producer(settings: Settings) -> Producer:
-    """Return the producer; by its `transactional.id` it ends what an earlier run left open.
-
-    No scorer can have that id: SCORER_REPLICA holds no slash.
-    """
-    name = f"{settings.group_id}-redrive/{settings.dead_letters_topic}"
-    return clients.producer(settings, {**clients.TRANSACTIONAL, "transactional.id": name})
-
-
-def marks_kept_ms(settings: Settings) -> int:
-    """Return for how long Kafka keeps a group's offsets, in ms."""
-    minutes = KEPT_MINUTES
-    broker = min(clients.describe_cluster(settings).brokers)
-    asked = ConfigResource(ResourceType.BROKER, str(broker))
-    try:
-        (answer,) = (
-            clients.admin(settings).describe_configs([asked], request_timeout=ANSWER_S).values()
-        )
-        minutes = int(answer.result()["offsets.retention.minutes"].value)
-    except (KafkaException, KeyError):  # no right to ask, or a broker that does not say
-        pass
-    return minutes * 60_000
 
 
 def summary(counts: Counter[Fate], *, dry_run: bool) -> str:

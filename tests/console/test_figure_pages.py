@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, expect
 from stream_scorer.console.people import Role
 from tests.console.browser import visit
 from tests.console.running import Console, running
+from tests.console.test_dead_letters import letter
 from tests.console.test_flow import store
 from tests.console.test_quality import HOUR_MS, NOW, counts, published
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.integration
 # Kept as a test's output.
 PICTURES = Path(os.environ.get("TEST_PICTURES", ""))
 DAY_MS = 24 * HOUR_MS
+MARKUP = b"<img src=x onerror=alert(1)>"
 GOOD, NEW = "a" * 64, "b" * 64
 
 
@@ -38,6 +40,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
                 for n, window in enumerate(windows)
             ),
             published(("all", 0, GOOD), counts(580, 120, 90, 8210)),
+            *(letter(n, "MISSING" if n % 3 else "DECODE", key=MARKUP) for n in range(60)),
         )
         yield each
 
@@ -49,7 +52,7 @@ def pictures(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("place", ["quality"])
+@pytest.mark.parametrize("place", ["quality", "dead-letters"])
 def test_page_keeps_nobody_out_and_never_scrolls_sideways(
     console: Console, browser: Browser, pictures: Path, place: str, width: int, *, dark: bool
 ) -> None:
@@ -81,3 +84,21 @@ def test_quality_tells_shares_with_counts_and_moves_when_the_monitor_writes(
         page.goto(f"{console.origin}/quality?by=day&model={NEW}")
         page.get_by_text("Not enough labels yet (12 of 30).").first.wait_for()
         expect(figure).to_have_count(0)
+
+
+def test_list_of_dead_letters_goes_on_by_code_and_survives_kafka_being_away(
+    console: Console, browser: Browser, pictures: Path
+) -> None:
+    with visit(browser, console.origin, pictures) as window:
+        window.sign_in("operator")
+        page = window.page
+        page.goto(f"{console.origin}/dead-letters?code=DECODE&open=-1")
+        expect(page.locator("tbody tr")).to_have_count(20)
+        page.get_by_label("Code").click()
+        page.get_by_role("option", name="all codes").click()
+        expect(page.locator("tbody tr")).to_have_count(50)
+        expect(page.locator("tbody")).to_contain_text(MARKUP.decode()[:20])
+        page.get_by_role("button", name="Next page").click()
+        expect(page.locator("tbody tr")).to_have_count(10)
+        page.keyboard.press("j")
+        page.get_by_text("Its bytes are not to be had: Kafka at 127.0.0.1:1").wait_for()

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_scorer.dead_letters.marks import Ledger
-from stream_scorer.dead_letters.redrive_command import make_producer
+from stream_scorer.dead_letters.running import make_producer
 from stream_scorer.records import Headers
 from tests.dead_letters import letter_headers
 from tests.integration.stream import Stream, fresh_stream, wait_for

@@ -15,6 +15,7 @@ PAGES = {
     "/live": ("Live", "l"),
     "/alerts": ("Alerts", "a"),
     "/quality": ("Quality", "q"),
+    "/dead-letters": ("Dead letters", "d"),
     "/administration": ("Administration", "s"),
 }
 # Quasar's own blue is too pale for white text on it.
