@@ -19,14 +19,14 @@ from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
 from stream_scorer.console.guard import Guard
 from stream_scorer.console.identity import Identity
-from stream_scorer.console.pages import administration, alerts, dead_letters, live, quality
+from stream_scorer.console.pages import administration, alerts, dead_letters, live, model, quality
 from stream_scorer.console.pulse import Pulse
 from stream_scorer.console.routes import HOME, routes
 from stream_scorer.console.signing import Desk
 from stream_scorer.console.sockets import guard_messages
 
 STATIC = Path(__file__).parent / "static"
-PAGES = (live, alerts, quality, dead_letters, administration)
+PAGES = (live, alerts, model, quality, dead_letters, administration)
 
 
 def now_ms() -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -39,6 +40,7 @@ def draw_detail(desk: "Desk", detail: Detail, history: Sequence[Said]) -> None:
         Words("p", f"Also looked at by {', '.join(detail.others)}.").classes("others")
     if desk.person.may(Role.ANALYST):
         buttons(desk)
+        ui.link("What if its features were others?", f"/model?{urlencode({'alert': row.alert_id})}")
     draw_reasons(body.get("reasons") or [])
     draw_others("Other alerts of this transaction", desk, detail.same)
     around = [*reversed(detail.before), *detail.after]
@@ -83,27 +85,7 @@ def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:
     Words("h2", "Why")
     names = [str(each["feature"]) for each in reasons]
     effects = [float(each["effect"]) for each in reasons]
-    ui.echart(
-        {
-            "animation": False,
-            "grid": {"left": 70, "right": 30, "top": 5, "bottom": 45},
-            "xAxis": {"type": "value", "name": "log-odds", "nameLocation": "middle", "nameGap": 25},
-            "yAxis": {"type": "category", "data": names, "inverse": True},
-            "series": [
-                {
-                    "type": "bar",
-                    "data": [
-                        {
-                            "value": effect,
-                            "itemStyle": {"color": MORE if effect > 0 else LESS},
-                        }
-                        for effect in effects
-                    ],
-                    "label": {"show": True, "position": "right"},
-                }
-            ],
-        }
-    ).classes("reasons").props(
+    ui.echart(bars(names, effects)).classes("reasons").props(
         'role="img" aria-label="Reasons as bars; the same in words below"'
     ).style(f"height: {60 + 34 * len(reasons)}px")
     with ui.element("ul"):
@@ -114,6 +96,27 @@ def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:
                 f"{each['feature']} is {value:.4g}, typically {baseline:.4g}: "
                 f"{each.get('text') or ''}",
             )
+
+
+def bars(names: Sequence[str], effects: Sequence[float]) -> dict[str, Any]:
+    """Return a chart of effects on the log-odds, one bar a feature."""
+    return {
+        "animation": False,
+        "grid": {"left": 70, "right": 30, "top": 5, "bottom": 45},
+        "xAxis": {"type": "value", "name": "log-odds", "nameLocation": "middle", "nameGap": 25},
+        "yAxis": {"type": "category", "data": list(names), "inverse": True},
+        "series": [
+            {
+                "type": "bar",
+                "barMaxWidth": 28,
+                "data": [
+                    {"value": effect, "itemStyle": {"color": MORE if effect > 0 else LESS}}
+                    for effect in effects
+                ],
+                "label": {"show": True, "position": "right"},
+            }
+        ],
+    }
 
 
 def draw_others(title: str, desk: "Desk", others: Sequence[Listed]) -> None:

@@ -14,6 +14,7 @@ from stream_scorer.console.people import Person
 PAGES = {
     "/live": ("Live", "l"),
     "/alerts": ("Alerts", "a"),
+    "/model": ("Model", "m"),
     "/quality": ("Quality", "q"),
     "/dead-letters": ("Dead letters", "d"),
     "/administration": ("Administration", "s"),
