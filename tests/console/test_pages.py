@@ -99,7 +99,7 @@ def test_whole_labelling_goes_by_keyboard_and_reaches_kafka(whole: Whole, browse
         page = window.page
         page.keyboard.press("g")
         page.keyboard.press("a")
-        page.get_by_role("heading", name="Alerts").wait_for()
+        page.get_by_role("heading", name="Alerts", exact=True).wait_for()
         page.locator("tbody tr").first.wait_for()
         page.keyboard.press("j")
         first = page.get_by_role("heading", level=2).first.inner_text()
