@@ -171,6 +171,9 @@ class Settings(BaseModel):
     console_metrics: Annotated[str, StringConstraints(pattern=r"^(https?://.+)?$")] = Field(
         "", description="The scorer's metrics, as http://127.0.0.1:9108/metrics; empty: none."
     )
+    console_uploads: Path = Field(
+        Path("console-uploads"), description="Folder for files that are being scored."
+    )
     console_keep_days: int = Field(
         90, ge=1, le=3650, description="Days that alerts without a label are kept in it."
     )

@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
-from stream_scorer.console import ingest, server
+from stream_scorer.console import ingest, server, upload_routes
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
+from stream_scorer.console.jobs import Jobs
 from stream_scorer.console.outbox import Outbox
 from stream_scorer.console.pulse import Pulse
 from stream_scorer.console.reader import Reader
@@ -47,8 +48,10 @@ def run(settings: Settings) -> None:
         clock=server.now_ms,
     )
     asks = clients.consumer(settings, QUIET)
+    upload_routes.prepare(settings.console_uploads)
+    jobs = Jobs(settings, database, server.now_ms)
     pulse = Pulse(database, asks, settings.transactions_topic, outbox.waiting)
-    app = server.build(settings, database, pulse, address=address)
+    app = server.build(settings, database, pulse, jobs, address=address)
     logger.info("Console on %s, data in %s", min(address.origins), database.shown)
     failed: list[BaseException] = []
 
@@ -64,10 +67,12 @@ def run(settings: Settings) -> None:
             ("reader", reader.turn, 0.0),
             ("outbox", outbox.round, SEND_S),
             ("pulse", pulse.look, PULSE_S),
+            ("uploads", jobs.turn, 0.0),
         ):
             stack.enter_context(beside(name, turn, pause_s, pulse.trouble, fail))
         server.serve(app, settings, listening)
         waiting = outbox.waiting()
+        jobs.stop()
     if failed:
         raise failed[0]
     logger.info("Stopped; %d labels wait for Kafka, and are sent after the next start", waiting)

@@ -175,10 +175,23 @@ upload = Table(
     Column("id", String(32), primary_key=True),
     Column("owner", String(100), nullable=False, index=True),
     Column("name", String(300), nullable=False),  # of the file, as it was called
-    Column("state", String(20), nullable=False),  # scoring, done, failed, cancelled
+    Column("state", String(20), nullable=False),  # waiting, scoring, done, failed, cancelled
     Column("problem", String(1000), nullable=False),
-    Column("summary", Text, nullable=False),  # JSON
+    Column("progress", Double, nullable=False),  # share of the file, 0 to 1
+    Column("summary", Text, nullable=False),  # JSON; empty until it is done
     moment("created_at"),
+)
+
+upload_row = Table(
+    "upload_row",
+    metadata,
+    Column("upload_id", ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("transaction_id", String(500), nullable=False),
+    Column("probability", Double),  # null: it could not be scored
+    Column("decision", String(20), nullable=False),
+    Column("reasons", String(1000), nullable=False),
+    Index(None, "upload_id", "probability", "line"),
 )
 
 ingest = Table(  # how far each partition is in this database

@@ -14,6 +14,7 @@ from stream_scorer.console.people import Person
 PAGES = {
     "/live": ("Live", "l"),
     "/alerts": ("Alerts", "a"),
+    "/upload": ("Upload", "u"),
     "/administration": ("Administration", "s"),
 }
 # Quasar's own blue is too pale for white text on it.

@@ -192,11 +192,34 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=300), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("problem", sa.String(length=1000), nullable=False),
+        sa.Column("progress", sa.Double(), nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_upload")),
     )
     op.create_index(op.f("ix_upload_owner"), "upload", ["owner"], unique=False)
+    op.create_table(
+        "upload_row",
+        sa.Column("upload_id", sa.String(length=32), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("transaction_id", sa.String(length=500), nullable=False),
+        sa.Column("probability", sa.Double(), nullable=True),
+        sa.Column("decision", sa.String(length=20), nullable=False),
+        sa.Column("reasons", sa.String(length=1000), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["upload_id"],
+            ["upload.id"],
+            name=op.f("fk_upload_row_upload_id_upload"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("upload_id", "line", name=op.f("pk_upload_row")),
+    )
+    op.create_index(
+        op.f("ix_upload_row_upload_id_probability_line"),
+        "upload_row",
+        ["upload_id", "probability", "line"],
+        unique=False,
+    )
     op.create_table(
         "user_account",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
