@@ -58,7 +58,7 @@ def score(path: Path, name: str, output: Path, model_file: Path, threshold: floa
         if len(table.columns) > MOST_COLUMNS:
             raise BadInput(f"{name} has {len(table.columns)} columns: want {MOST_COLUMNS} at most")
         require_columns(table, model)
-        for batch in score_batches(scorer, table, ROWS):
+        for batch in score_batches(scorer, table, ROWS, stem=Path(name).stem):
             for row in batch:
                 decisions[row.decision] += 1
                 if row.probability is None:

@@ -51,7 +51,7 @@ def histogram(counts: list[int], threshold: float) -> dict[str, Any]:
             "nameLocation": "middle",
             "nameGap": 25,
         },
-        "yAxis": {"type": "log", "name": "rows", "min": 0.5},
+        "yAxis": {"type": "log", "name": "rows", "min": 0.5, "startValue": 0.5},
         "series": [
             {
                 "type": "bar",
