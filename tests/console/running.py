@@ -1,6 +1,7 @@
 """The console as its users meet it: the real command, on a free port, with people who sign in."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,12 @@ class Console:
     process: "subprocess.Popen[bytes]"
     folder: Path
     people: list[httpx.Client] = field(default_factory=list)
+    ends_with: int = 0
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self.ends_with = -signal.SIGKILL
+        self.process.kill()
 
     def add(self, name: str, role: Role) -> None:
         """Add an account that may sign in."""
@@ -75,11 +82,11 @@ def running(folder: Path, url: str, settings: Mapping[str, str] | None = None) -
         database = Database(url)
         console = Console(origin, database, log, process, folder)
         yield console
-        for client in console.people:
-            client.close()
         process.terminate()
-        assert process.wait(20) == 0, log.read_text()
+        assert process.wait(20) == console.ends_with, log.read_text()
     finally:
+        for client in console.people if database is not None else ():
+            client.close()
         process.kill()
         process.wait()
         if database is not None:
