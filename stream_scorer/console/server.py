@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -14,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from stream_scorer.config import Settings
-from stream_scorer.console import upload_routes
+from stream_scorer.console import provider_routes, upload_routes
 from stream_scorer.console.context import Context
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
@@ -22,8 +23,9 @@ from stream_scorer.console.guard import Guard
 from stream_scorer.console.identity import Identity
 from stream_scorer.console.jobs import Jobs
 from stream_scorer.console.pages import administration, alerts, live, upload
+from stream_scorer.console.provider import Provider
 from stream_scorer.console.pulse import Pulse
-from stream_scorer.console.routes import HOME, routes
+from stream_scorer.console.routes import HOME, TEMPLATES, routes
 from stream_scorer.console.signing import Desk
 from stream_scorer.console.sockets import guard_messages
 
@@ -51,6 +53,16 @@ def build(
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.include_router(upload_routes.routes(settings.console_uploads, database, jobs, clock))
     app.include_router(routes(database, Desk(database, clock), address, clock))
+
+    if settings.console_oidc_issuer:
+        TEMPLATES.globals["provider"] = urlsplit(settings.console_oidc_issuer).netloc
+        provider = Provider(
+            settings.console_oidc_issuer,
+            settings.console_oidc_client_id,
+            settings.console_oidc_client_secret,
+            back=f"{address.shown}/sign-in/oidc/back",
+        )
+        app.include_router(provider_routes.routes(provider, database, address, clock))
 
     @app.get("/")
     def first() -> Response:

@@ -109,6 +109,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_dead_letter_code_id"), "dead_letter", ["code", "id"], unique=False)
     op.create_table(
+        "handshake",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("verifier", sa.String(length=128), nullable=False),
+        sa.Column("onwards", sa.String(length=500), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_handshake")),
+    )
+    op.create_table(
         "ingest",
         sa.Column("topic", sa.String(length=249), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
@@ -225,10 +234,12 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("password", sa.String(length=200), nullable=False),
+        sa.Column("subject", sa.String(length=500), nullable=True),
         sa.Column("role", sa.String(length=20), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_account")),
+        sa.UniqueConstraint("subject", name=op.f("uq_user_account_subject")),
         sa.UniqueConstraint("name", name=op.f("uq_user_account_name")),
     )
     op.create_table(
