@@ -17,6 +17,7 @@ from stream_scorer.console import accounts
 from stream_scorer.console.database import Database
 from stream_scorer.console.people import Role
 
+NO_KAFKA = "127.0.0.1:1"  # where nobody answers: the console serves all the same
 PASSWORD = "correct horse battery"  # noqa: S105 - of no account but the tests'
 
 
@@ -71,6 +72,7 @@ def running(folder: Path, url: str, settings: Mapping[str, str] | None = None) -
         **{name: value for name, value in environ.items() if not name.startswith("SCORER_")},
         "SCORER_CONSOLE_DATABASE": url,
         "SCORER_CONSOLE_PORT": "0",
+        "SCORER_KAFKA_BOOTSTRAP_SERVERS": NO_KAFKA,
         **(settings or {}),
     }
     command = [sys.executable, "-m", "stream_scorer", "console"]

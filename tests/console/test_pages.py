@@ -140,7 +140,7 @@ def test_who_was_slower_is_told_who_was_faster(whole: Whole, browser: Browser) -
         ben.page.keyboard.press("1")
         ben.page.get_by_text("analyst labelled this genuine").wait_for()
         ben.page.keyboard.press("1")
-        ben.page.get_by_text("Labelled fraud").wait_for()
+        ben.page.get_by_text("Labelled fraud. Undo: z.").wait_for()
 
 
 def test_who_signs_up_waits_for_approval_and_then_gets_in(whole: Whole, browser: Browser) -> None:
