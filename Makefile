@@ -8,8 +8,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: .venv/demo.ok  ## see it work: a real Kafka, a scorer, a replay, and the books at the end
-	$(BIN)/stream-scorer demo
+demo: .venv/$(if $(CONSOLE),dev,demo).ok  ## see it work: a real Kafka, a scorer, a replay, and the books at the end; CONSOLE=1: the web pages
+	$(BIN)/stream-scorer demo $(if $(CONSOLE),--console)
 
 test: .venv/dev.ok  ## all tests; a real Kafka is started for those that need one
 	$(BIN)/coverage run -m pytest

@@ -168,8 +168,18 @@ class Settings(BaseModel):
     console_database: str = Field(
         "sqlite:///console.db", repr=False, description="Its database, SQLite or PostgreSQL."
     )
+    console_oidc_issuer: Annotated[str, StringConstraints(pattern=r"^(https?://[^?#]+)?$")] = Field(
+        "", description="OpenID Connect provider to sign in by; empty: none."
+    )
+    console_oidc_client_id: str = Field("", description="The console's name at that provider.")
+    console_oidc_client_secret: str = Field(
+        "", repr=False, description="Its secret there; by a file where that can be."
+    )
     console_metrics: Annotated[str, StringConstraints(pattern=r"^(https?://.+)?$")] = Field(
         "", description="The scorer's metrics, as http://127.0.0.1:9108/metrics; empty: none."
+    )
+    console_uploads: Path = Field(
+        Path("console-uploads"), description="Folder for files that are being scored."
     )
     console_keep_days: int = Field(
         90, ge=1, le=3650, description="Days that alerts without a label are kept in it."
@@ -275,6 +285,19 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def complete_the_provider(self) -> Self:
+        """Refuse half a provider, or one that is reached in the clear."""
+        issuer = self.console_oidc_issuer
+        given = (issuer, self.console_oidc_client_id, self.console_oidc_client_secret)
+        if any(given) and not all(given):
+            raise ValueError(
+                "want SCORER_CONSOLE_OIDC_ISSUER, _CLIENT_ID and _CLIENT_SECRET, or none of them"
+            )
+        if issuer.startswith("http://") and not is_loopback(issuer.partition("://")[2]):
+            raise ValueError(f"SCORER_CONSOLE_OIDC_ISSUER is {issuer!r}: want https://")
+        return self
+
+    @model_validator(mode="after")
     def keep_the_promise(self) -> Self:
         """Refuse librdkafka keys that would break the guarantee or tell a secret."""
         for key, value in self.kafka.items():
@@ -337,6 +360,7 @@ class Settings(BaseModel):
         """Return the settings for a person's eyes: secrets are masked."""
         shown: dict[str, object] = self.model_dump(mode="json", exclude={"kafka"})
         shown["console_database"] = URL_PASSWORD.sub(r"\1***@", self.console_database)
+        shown["console_oidc_client_secret"] = "***" if self.console_oidc_client_secret else ""
         for key, value in sorted(self.kafka.items()):
             plain = key.removeprefix("consumer.").removeprefix("producer.") in KNOWN_KEYS
             # A key that nobody knows may be a secret's, mistyped.

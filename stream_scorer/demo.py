@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urljoin
 
 import click
 from confluent_kafka import Producer
@@ -39,16 +41,23 @@ BAD_EVENTS = (b'{"Time": 1, "V1": "twelve"}', b"not JSON at all", b'{"Time": NaN
 # Seconds: for the scorer to start, and without progress until the demo gives up.
 START_TIMEOUT_S, PATIENCE_S = 30.0, 30.0
 GUARDED = (sys.executable, "-m", "stream_scorer.guardian", "--")
+# Enough for days; labels follow after 20 s.
+ENDLESS = ("--generate", "50000000", "--rate", "100", "--labels", "--label-delay", "20")
+CONSOLE_URL = re.compile(r"(?<=Console on )http://[^,\s]+")
 METRICS_URL = re.compile(r"http://\S+/metrics")
 
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave all running at the end and print the addresses.")
-def demo(*, keep: bool) -> int:
+@click.option(
+    "--console", "pages", is_flag=True, help="The web pages over a stream that goes on, instead."
+)
+def demo(*, keep: bool, pages: bool) -> int:
     """See it work: a real Kafka, 10,000 transactions at an easy pace, 100,000 at full speed.
 
     \b
     Example: stream-scorer demo --keep
+             stream-scorer demo --console
 
     Needs the extra `kafka`. At the end the books are closed: produced = scored + dead-lettered,
     nothing lost, nothing repeated. Exits 0 only if that is so. Takes less than a minute.
@@ -64,6 +73,9 @@ def demo(*, keep: bool) -> int:
         create_topics(kafka, settings)
         console.print(f"Kafka is at {kafka.bootstrap}. Starting the scorer...")
         url = stack.enter_context(running_scorer(settings))
+        if pages:
+            show_pages(stack, settings, console, metrics_url=url)
+            return 0
         board = Board(console, TopicReader(settings, settings.alerts_topic), url)
         stack.callback(board.close)
         produced = send_all(settings, board)
@@ -79,6 +91,49 @@ def demo(*, keep: bool) -> int:
             )
             wait_for_signal()
     return 0 if books.closed else 1
+
+
+def show_pages(stack: ExitStack, settings: Settings, console: Console, *, metrics_url: str) -> None:
+    """Run monitor and console over transactions that go on, until Ctrl-C.
+
+    Labels follow with a delay, so that precision and recall move.
+    """
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    environ = environment(settings) | {
+        "SCORER_CONSOLE_DATABASE": f"sqlite:///{folder}/console.db",
+        "SCORER_CONSOLE_UPLOADS": f"{folder}/uploads",
+        "SCORER_CONSOLE_METRICS": metrics_url,
+        "SCORER_CONSOLE_PORT": "0",
+        "SCORER_MONITOR_PORT": "0",
+    }
+    password = secrets.token_urlsafe(12)
+    ours = [sys.executable, "-m", "stream_scorer"]
+    subprocess.run(  # noqa: S603 - our own command
+        [*ours, "console", "user", "add", "demo", "--role", "administrator"],
+        input=f"{password}\n".encode(),
+        stdout=subprocess.DEVNULL,
+        env=environ,
+        check=True,
+    )
+    stack.enter_context(running("monitor", environ, METRICS_URL, "/metrics"))
+    address = stack.enter_context(running("console", environ, CONSOLE_URL, "/healthz"))
+    console.print(
+        f"The console is at {address}; sign in as demo with the password {password}\n"
+        "Ctrl-C stops all of it, and nothing of it stays.",
+        soft_wrap=True,
+    )
+    replay = subprocess.Popen(  # noqa: S603 - our own command
+        [*GUARDED, *ours, "replay", *ENDLESS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environ,
+        start_new_session=True,
+    )
+    try:
+        wait_for_signal()
+    finally:
+        replay.communicate()
 
 
 def send_all(settings: Settings, board: Board) -> int:
@@ -143,36 +198,53 @@ def follow(board: Board, live: Live | None, *, until: int) -> None:
 
 
 @contextmanager
-def running_scorer(settings: Settings) -> Iterator[str]:
-    """Run `stream-scorer run` for the length of the block; yield the address of its metrics."""
+def running(
+    name: str, environ: dict[str, str], address: re.Pattern[str], probe: str
+) -> Iterator[str]:
+    """Run `stream-scorer NAME` for the length of the block; yield the address that it logs.
+
+    It is ready when `probe`, a path there, answers.
+    """
     with tempfile.TemporaryFile("ab+") as log:  # has no name: nothing stays behind
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*GUARDED, sys.executable, "-m", "stream_scorer", "run"],
+            [*GUARDED, sys.executable, "-m", "stream_scorer", name],
             stdin=subprocess.PIPE,
             stderr=log,
-            env=environment(settings) | {"SCORER_HTTP_PORT": "0"},
+            env=environ,
             start_new_session=True,  # Ctrl-C reaches us only; the guardian passes the end on
         )
         try:
-            yield wait_until_ready(process, log)
+            yield wait_until_ready(name, process, log, address, probe)
         finally:
             process.communicate()  # closes its standard input, which is the signal to stop
         code = process.returncode
         if code:
-            raise Unfit(f"the scorer ended with exit code {code}: {last_line(log)}")
+            raise Unfit(f"`{name}` ended with exit code {code}: {last_line(log)}")
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], log: BinaryIO) -> str:
-    """Return the metrics address from the scorer's log once it has its partitions."""
+def running_scorer(settings: Settings) -> AbstractContextManager[str]:
+    """Run the scorer; give the address of its metrics."""
+    environ = environment(settings) | {"SCORER_HTTP_PORT": "0"}
+    return running("run", environ, METRICS_URL, "/readyz")
+
+
+def wait_until_ready(
+    name: str,
+    process: subprocess.Popen[bytes],
+    log: BinaryIO,
+    address: re.Pattern[str],
+    probe: str,
+) -> str:
+    """Return the address in a log once its probe answers."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        found = METRICS_URL.search(text_of(log))
+        found = address.search(text_of(log))
         if found:
             with contextlib.suppress(OSError):  # 503: not ready yet
-                urllib.request.urlopen(found[0].replace("metrics", "readyz"), timeout=5).close()  # noqa: S310
+                urllib.request.urlopen(urljoin(found[0], probe), timeout=5).close()  # noqa: S310
                 return found[0]
         time.sleep(0.05)
-    raise Unfit(f"the scorer did not start: {last_line(log)}")
+    raise Unfit(f"`{name}` did not start: {last_line(log)}")
 
 
 def text_of(log: BinaryIO) -> str:

@@ -159,9 +159,14 @@ def require_columns(table: Table, model: Model) -> None:
         )
 
 
-def score_batches(scorer: Scorer, table: Table, size: int) -> Iterator[list[Scored]]:
-    """Yield the results of `size` rows at a time, in the file's order."""
-    stem = "stdin" if table.name == "standard input" else Path(table.name).stem
+def score_batches(
+    scorer: Scorer, table: Table, size: int, *, stem: str = ""
+) -> Iterator[list[Scored]]:
+    """Yield the results of `size` rows at a time, in the file's order.
+
+    `stem` names rows without an id; empty: the file's own.
+    """
+    stem = stem or ("stdin" if table.name == "standard input" else Path(table.name).stem)
     remaining = iter(table)
     while rows := list(islice(remaining, size)):
         events = [row if isinstance(row, Malformed) else to_event(row, stem=stem) for row in rows]

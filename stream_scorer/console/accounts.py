@@ -75,6 +75,25 @@ def find(connection: Connection, name: str) -> tuple[Account, str] | None:
     return account, row.password
 
 
+def of_subject(connection: Connection, *, subject: str, name: str, now: int) -> Account:
+    """Return the account of whom a provider knows as `subject`; a new one waits for approval.
+
+    A name that somebody else has gets a number behind it: it is shown, and opens nothing.
+    """
+    table = schema.user
+    row = connection.execute(select(table).where(table.c.subject == subject)).one_or_none()
+    if row is None:
+        stem, number = fold(name)[: LONGEST_NAME - 5], 1
+        free = stem
+        while find(connection, free) is not None:
+            number += 1
+            free = f"{stem} {number}"
+        values = {"name": free, "password": "", "role": Role.VIEWER.word, "state": WAITING}
+        connection.execute(table.insert().values(**values, subject=subject, created_at=now))
+        row = connection.execute(select(table).where(table.c.subject == subject)).one()
+    return Account(row.id, row.name, Role.of(row.role), row.state, row.created_at)
+
+
 def everyone(connection: Connection) -> list[Account]:
     """Return all accounts, those that wait first, then by name."""
     rows = connection.execute(

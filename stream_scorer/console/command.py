@@ -13,8 +13,9 @@ from stream_scorer.errors import BadInput, ScorerError
 from stream_scorer.flags import settings_options
 
 EXTRA = {
-    *("alembic", "argon2", "authlib", "httpx", "jinja2", "nicegui", "psycopg", "sqlalchemy"),
-    *("fastapi", "multipart", "python_multipart", "starlette", "uvicorn", "xlsxwriter"),
+    *("alembic", "argon2", "authlib", "fastapi", "jinja2", "joserfc", "multipart", "nicegui"),
+    *("psycopg", "python_multipart", "requests", "sqlalchemy", "starlette", "uvicorn"),
+    "xlsxwriter",
 }
 ROLES = ("viewer", "analyst", "operator", "administrator")
 
@@ -121,6 +122,29 @@ def add(settings: Settings, name: str, role: str) -> None:
         raise BadInput(f"there is an account {folded!r}: want another name")
     click.echo(f"{folded} may sign in as {role} to the console of {database.shown}")
     click.echo("Next: stream-scorer console")
+
+
+@console.command()
+@click.pass_obj
+def rebuild(settings: Settings) -> None:
+    """Forget what came from the topics, so that the next start reads it anew.
+
+    \b
+    Example: stream-scorer console rebuild
+
+    Alerts, dead letters and figures come back from Kafka as far as it keeps them; accounts,
+    sessions, labels, notes, uploads and the audit trail stay. No console may run meanwhile.
+    """
+    with console_extra():
+        from stream_scorer.console import audit, keeping
+        from stream_scorer.console.database import Database
+        from stream_scorer.console.server import now_ms
+    database = Database(settings.console_database)
+    with database.writing() as connection:
+        keeping.forget_topics(connection, now_ms())
+        audit.note(connection, at=now_ms(), actor="command line", address="", action="rebuild")
+    database.close()
+    click.echo("Next: stream-scorer console   (it reads the topics from their beginning)")
 
 
 def ask_password() -> str:

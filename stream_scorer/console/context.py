@@ -9,6 +9,7 @@ from stream_scorer.config import Settings
 from stream_scorer.console.database import Database
 from stream_scorer.console.guard import PERSON
 from stream_scorer.console.identity import Identity
+from stream_scorer.console.jobs import Jobs
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.pulse import Pulse
 from stream_scorer.errors import BadInput
@@ -22,6 +23,7 @@ class Context:
     database: Database
     identity: Identity
     pulse: Pulse
+    jobs: Jobs
     clock: Callable[[], int]  # milliseconds since 1970
 
     def person(self) -> Person:

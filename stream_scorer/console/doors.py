@@ -7,7 +7,9 @@ from stream_scorer.config import Settings
 from stream_scorer.console.people import Role
 
 # Paths that are open to anybody.
-OPEN = frozenset({"/sign-in", "/sign-up", "/favicon.ico", "/healthz"})
+OPEN = frozenset(
+    {"/sign-in", "/sign-in/oidc", "/sign-in/oidc/back", "/sign-up", "/favicon.ico", "/healthz"}
+)
 STATIC = "/static/"
 # Everything else wants a role, by the first part of its path; what is not here does not exist.
 ROLES = {
@@ -55,6 +57,11 @@ class Address:
     def cookie(self) -> str:
         """The name of the session's cookie; the prefix makes browsers keep it to this host."""
         return "__Host-console" if self.secure else "console"
+
+    @property
+    def shown(self) -> str:
+        """The address that people are given."""
+        return min(self.origins)
 
     def serves(self, host: str) -> bool:
         """Tell whether a Host header is ours."""

@@ -156,6 +156,10 @@ def take_alert(connection: Connection, message: Message) -> None:
     }
     if not insert_new(connection, schema.alert, row, unique=["alert_id"]):
         return
+    said = labels.history(connection, found.alert_id)
+    if said:  # it is read anew: what people said of it is here
+        labels.move(connection, labels.locked(connection, found.alert_id), said[0].verdict)
+        return
     truth = connection.execute(
         select(schema.truth).where(schema.truth.c.transaction_id == found.transaction_id)
     ).one_or_none()

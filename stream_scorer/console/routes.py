@@ -42,6 +42,19 @@ def ip(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
+def with_session(answer: RedirectResponse, address: Address, token: str) -> RedirectResponse:
+    """Return an answer that gives the browser its session."""
+    answer.set_cookie(
+        address.cookie,
+        token,
+        max_age=sessions.LONGEST_MS // 1000,
+        secure=address.secure,
+        httponly=True,
+        samesite="lax",
+    )
+    return answer
+
+
 def routes(database: Database, desk: Desk, address: Address, clock: Callable[[], int]) -> APIRouter:
     """Return what signing in, up and out goes through."""
     router = APIRouter(include_in_schema=False)
@@ -62,16 +75,7 @@ def routes(database: Database, desk: Desk, address: Address, clock: Callable[[],
         except BadInput as exc:
             values = {"problem": str(exc), "name": name, "next": local(next)}
             return page("sign-in", "Sign in", status=401, **values)
-        answer = RedirectResponse(local(next), 303)
-        answer.set_cookie(
-            address.cookie,
-            token,
-            max_age=sessions.LONGEST_MS // 1000,
-            secure=address.secure,
-            httponly=True,
-            samesite="lax",
-        )
-        return answer
+        return with_session(RedirectResponse(local(next), 303), address, token)
 
     @router.get("/sign-up")
     def show_sign_up() -> Response:

@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
-from stream_scorer.console import ingest, lease, server
+from stream_scorer.console import ingest, keeping, lease, server, upload_routes
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
+from stream_scorer.console.jobs import Jobs
 from stream_scorer.console.outbox import Outbox
 from stream_scorer.console.pulse import Pulse
 from stream_scorer.console.reader import Reader
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks for labels to send, between two snapshots, and after trouble.
 SEND_S, PULSE_S, AGAIN_S = 0.2, 0.5, 2.0
+TIDY_S = 60.0
 QUIET = {"log_level": "0"}  # what is wrong is told on the pages, and once in the log
 
 
@@ -46,8 +48,10 @@ def run(settings: Settings) -> None:
         clock=server.now_ms,
     )
     asks = clients.consumer(settings, QUIET)
+    upload_routes.prepare(settings.console_uploads)
+    jobs = Jobs(settings, database, server.now_ms)
     pulse = Pulse(database, asks, settings.transactions_topic, outbox.waiting)
-    app = server.build(settings, database, pulse, address=address)
+    app = server.build(settings, database, pulse, jobs, address=address)
     logger.info("Console on %s, data in %s", min(address.origins), database.shown)
     failed: list[BaseException] = []
 
@@ -63,13 +67,25 @@ def run(settings: Settings) -> None:
             ("reader", reader.turn, 0.0),
             ("outbox", outbox.round, SEND_S),
             ("pulse", pulse.look, PULSE_S),
+            ("uploads", jobs.turn, 0.0),
+            ("keeping", lambda: tidy_up(settings, database), TIDY_S),
         ):
             stack.enter_context(beside(name, turn, pause_s, pulse.trouble, fail))
         server.serve(app, settings, listening)
         waiting = outbox.waiting()
+        jobs.stop()
     if failed:
         raise failed[0]
     logger.info("Stopped; %d labels wait for Kafka, and are sent after the next start", waiting)
+
+
+def tidy_up(settings: Settings, database: Database) -> None:
+    """Delete what is older than is kept, a little at a time."""
+    more = True
+    while more:
+        with database.writing() as connection:
+            now = server.now_ms()
+            more = keeping.tidy(connection, now=now, days=settings.console_keep_days)
 
 
 @contextmanager

@@ -43,6 +43,7 @@ user = Table(
     Column("id", Id, primary_key=True),
     Column("name", String(100), nullable=False, unique=True),  # as typed, folded: names.py
     Column("password", String(200), nullable=False),  # Argon2; empty: signs in by OpenID Connect
+    Column("subject", String(500), unique=True),  # the provider's name for the person
     Column("role", String(20), nullable=False),
     Column("state", String(20), nullable=False),  # waiting, active, closed
     moment("created_at"),
@@ -66,6 +67,16 @@ attempt = Table(  # of signing in; what is older than a minute goes
     Column("who", String(64), nullable=False),  # sha256 of a name or an address
     moment("at"),
     Index(None, "who", "at"),
+)
+
+handshake = Table(  # of signing in by OpenID Connect: what was sent with a person to the provider
+    "handshake",
+    metadata,
+    Column("id", String(64), primary_key=True),  # sha256 of the state
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(128), nullable=False),
+    Column("onwards", String(500), nullable=False),
+    moment("at"),
 )
 
 audit = Table(
@@ -175,10 +186,23 @@ upload = Table(
     Column("id", String(32), primary_key=True),
     Column("owner", String(100), nullable=False, index=True),
     Column("name", String(300), nullable=False),  # of the file, as it was called
-    Column("state", String(20), nullable=False),  # scoring, done, failed, cancelled
+    Column("state", String(20), nullable=False),  # waiting, scoring, done, failed, cancelled
     Column("problem", String(1000), nullable=False),
-    Column("summary", Text, nullable=False),  # JSON
+    Column("progress", Double, nullable=False),  # share of the file, 0 to 1
+    Column("summary", Text, nullable=False),  # JSON; empty until it is done
     moment("created_at"),
+)
+
+upload_row = Table(
+    "upload_row",
+    metadata,
+    Column("upload_id", ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("transaction_id", String(500), nullable=False),
+    Column("probability", Double),  # null: it could not be scored
+    Column("decision", String(20), nullable=False),
+    Column("reasons", String(1000), nullable=False),
+    Index(None, "upload_id", "probability", "line"),
 )
 
 ingest = Table(  # how far each partition is in this database

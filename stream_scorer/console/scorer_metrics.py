@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import httpx
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_scorer.drift import ALERT_LEVEL, FEWEST_ROWS
@@ -94,12 +94,13 @@ def judgement(psi: float) -> str:
 
 
 def fetch(url: str) -> str:
-    """Return a page of metrics; raise httpx.HTTPError or ValueError where there is none."""
+    """Return a page of metrics; raise RequestException or ValueError where there is none."""
     deadline = time.monotonic() + ANSWER_S
     content = b""
-    with httpx.stream("GET", url, timeout=ANSWER_S) as answer:
-        answer.raise_for_status()
-        for part in answer.iter_bytes():
+    with requests.get(url, timeout=ANSWER_S, stream=True, allow_redirects=False) as answer:
+        if answer.status_code != requests.codes.ok:
+            raise ValueError(f"the answer is {answer.status_code}")
+        for part in answer.iter_content(65_536):
             content += part
             if len(content) > LARGEST_BYTES or time.monotonic() > deadline:
                 raise ValueError("the answer is too long, or too slow")
@@ -131,6 +132,6 @@ class Asking:
     def _ask(self) -> Scorer | str:
         try:
             return parse(self.fetch(self.url))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, IndexError) as exc:
+        except (requests.RequestException, ValueError, KeyError, IndexError) as exc:
             logger.warning("SCORER_CONSOLE_METRICS gives no metrics: %s", type(exc).__name__)
             return "Not known: SCORER_CONSOLE_METRICS gives no metrics now. Is the scorer running?"

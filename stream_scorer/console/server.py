@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -14,19 +15,30 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from stream_scorer.config import Settings
+from stream_scorer.console import provider_routes, upload_routes
 from stream_scorer.console.context import Context
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
 from stream_scorer.console.guard import Guard
 from stream_scorer.console.identity import Identity
-from stream_scorer.console.pages import administration, alerts, dead_letters, live, model, quality
+from stream_scorer.console.jobs import Jobs
+from stream_scorer.console.pages import (
+    administration,
+    alerts,
+    dead_letters,
+    live,
+    model,
+    quality,
+    upload,
+)
+from stream_scorer.console.provider import Provider
 from stream_scorer.console.pulse import Pulse
-from stream_scorer.console.routes import HOME, routes
+from stream_scorer.console.routes import HOME, TEMPLATES, routes
 from stream_scorer.console.signing import Desk
 from stream_scorer.console.sockets import guard_messages
 
 STATIC = Path(__file__).parent / "static"
-PAGES = (live, alerts, model, quality, dead_letters, administration)
+PAGES = (live, alerts, upload, model, quality, dead_letters, administration)
 
 
 def now_ms() -> int:
@@ -38,6 +50,7 @@ def build(
     settings: Settings,
     database: Database,
     pulse: Pulse,
+    jobs: Jobs,
     *,
     address: Address,
     clock: Callable[[], int] = now_ms,
@@ -46,7 +59,18 @@ def build(
     identity = Identity(database, clock)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(upload_routes.routes(settings.console_uploads, database, jobs, clock))
     app.include_router(routes(database, Desk(database, clock), address, clock))
+
+    if settings.console_oidc_issuer:
+        TEMPLATES.globals["provider"] = urlsplit(settings.console_oidc_issuer).netloc
+        provider = Provider(
+            settings.console_oidc_issuer,
+            settings.console_oidc_client_id,
+            settings.console_oidc_client_secret,
+            back=f"{address.shown}/sign-in/oidc/back",
+        )
+        app.include_router(provider_routes.routes(provider, database, address, clock))
 
     @app.get("/")
     def first() -> Response:
@@ -58,7 +82,7 @@ def build(
             connection.exec_driver_sql("SELECT 1")
         return Response("ok\n", media_type="text/plain")
 
-    context = Context(settings, database, identity, pulse, clock)
+    context = Context(settings, database, identity, pulse, jobs, clock)
     for page in PAGES:
         page.register(context)
     ui.run_with(app, title="stream-scorer", dark=None, language="en-GB", show_welcome_message=False)

@@ -38,7 +38,12 @@ class Visit:
         self.page.get_by_label("Name").fill(name)
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Sign in").click()
-        self.page.get_by_role("heading", name="Live").wait_for()
+        self.page.get_by_role("heading", name="Live").first.wait_for()
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until the page's socket is open: keys before that are nobody's."""
+        self.page.wait_for_function("window.socket && window.socket.connected")
 
     def picture(self, name: str) -> None:
         """Keep what the window shows as a test's output."""

@@ -1,6 +1,7 @@
 """The console as its users meet it: the real command, on a free port, with people who sign in."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from stream_scorer.console import accounts
 from stream_scorer.console.database import Database
 from stream_scorer.console.people import Role
 
+NO_KAFKA = "127.0.0.1:1"  # where nobody answers: the console serves all the same
 PASSWORD = "correct horse battery"  # noqa: S105 - of no account but the tests'
 
 
@@ -29,6 +31,12 @@ class Console:
     process: "subprocess.Popen[bytes]"
     folder: Path
     people: list[httpx.Client] = field(default_factory=list)
+    ends_with: int = 0
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self.ends_with = -signal.SIGKILL
+        self.process.kill()
 
     def add(self, name: str, role: Role) -> None:
         """Add an account that may sign in."""
@@ -64,6 +72,7 @@ def running(folder: Path, url: str, settings: Mapping[str, str] | None = None) -
         **{name: value for name, value in environ.items() if not name.startswith("SCORER_")},
         "SCORER_CONSOLE_DATABASE": url,
         "SCORER_CONSOLE_PORT": "0",
+        "SCORER_KAFKA_BOOTSTRAP_SERVERS": NO_KAFKA,
         **(settings or {}),
     }
     command = [sys.executable, "-m", "stream_scorer", "console"]
@@ -75,11 +84,11 @@ def running(folder: Path, url: str, settings: Mapping[str, str] | None = None) -
         database = Database(url)
         console = Console(origin, database, log, process, folder)
         yield console
-        for client in console.people:
-            client.close()
         process.terminate()
-        assert process.wait(20) == 0, log.read_text()
+        assert process.wait(20) == console.ends_with, log.read_text()
     finally:
+        for client in console.people if database is not None else ():
+            client.close()
         process.kill()
         process.wait()
         if database is not None:

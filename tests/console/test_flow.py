@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, Message
 from sqlalchemy import func, select
 
 from stream_scorer.config import Settings
-from stream_scorer.console import ingest, labels, lease, schema
+from stream_scorer.console import ingest, keeping, labels, lease, schema
 from stream_scorer.console.database import Database
 from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.outbox import Outbox
@@ -275,3 +275,41 @@ def test_newest_figures_of_a_window_replace_the_older(database: Database) -> Non
     assert json.loads(row.body)["precision"] == 0.75
     store(database, record(topic, 2, None, key=key))
     assert count(database, schema.quality) == 0
+
+
+def test_old_open_alerts_go_and_labelled_ones_stay(database: Database) -> None:
+    store(database, *alerts(alert(1), alert(2)))
+    mark(database, ANA, "fraud", 0)
+    day = keeping.DAY_MS
+    with database.writing() as connection:
+        assert not keeping.tidy(connection, now=90 * day, days=90)
+    assert set(states(database)) == {"a1", "a2"}
+    with database.writing() as connection:
+        keeping.tidy(connection, now=90 * day + 901, days=90)
+    assert set(states(database)) == {"a1"}
+
+
+def test_what_is_read_anew_is_as_it_was(database: Database) -> None:
+    batch = [*alerts(alert(1), alert(2), alert(3)), label(0, "t3", 0)]
+    store(database, *batch)
+    mark(database, ANA, "fraud", 0)
+    before = {alert_id: state for alert_id, (state, _) in states(database).items()}
+    with database.writing() as connection:
+        keeping.forget_topics(connection, now=1)
+    assert states(database) == {}
+    store(database, *batch)
+    assert {alert_id: state for alert_id, (state, _) in states(database).items()} == before
+    assert count(database, schema.label) == 2, "nothing is said twice"
+
+
+def test_nothing_is_forgotten_while_a_console_works(
+    database: Database, clock: Milliseconds
+) -> None:
+    store(database, *alerts(alert(1)))
+    outbox(database, ListProducer(), clock).round()
+    with (
+        pytest.raises(BadInput, match="the console one works on this database"),
+        database.writing() as connection,
+    ):
+        keeping.forget_topics(connection, clock.now)
+    assert set(states(database)) == {"a1"}

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 import httpx
@@ -144,7 +145,8 @@ def with_socket(
         finally:
             await client.disconnect()
 
-    return asyncio.run(run())
+    with ThreadPoolExecutor(1) as pool:  # the browser's tool has a loop in this thread
+        return pool.submit(asyncio.run, run()).result()
 
 
 def shake(client_id: str) -> Use:

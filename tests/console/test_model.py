@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
+import requests
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stream_scorer.config import SHIPPED_MODEL, Settings
@@ -124,7 +124,8 @@ def test_levels_themselves_are_not_beyond(psi: float, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [httpx.ConnectError("no"), ValueError("x"), httpx.InvalidURL("x")]
+    "failure",
+    [requests.ConnectionError("no"), ValueError("x"), requests.exceptions.InvalidURL("x")],
 )
 def test_scorer_that_does_not_answer_is_unknown_and_asked_again_after_a_while(
     failure: Exception,

@@ -18,6 +18,7 @@ from tests.console.browser import visit
 from tests.console.running import Console, running
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_stream import events
+from tests.test_cli import DATA
 
 pytestmark = pytest.mark.integration
 ROWS = 3000
@@ -62,7 +63,7 @@ def whole(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whol
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("place", ["live", "alerts", "administration"])
+@pytest.mark.parametrize("place", ["live", "alerts", "upload", "administration"])
 def test_page_keeps_nobody_out_and_never_scrolls_sideways(
     whole: Whole, browser: Browser, place: str, width: int, *, dark: bool
 ) -> None:
@@ -93,7 +94,7 @@ def test_whole_labelling_goes_by_keyboard_and_reaches_kafka(whole: Whole, browse
         page = window.page
         page.keyboard.press("g")
         page.keyboard.press("a")
-        page.get_by_role("heading", name="Alerts").wait_for()
+        page.get_by_role("heading", name="Alerts", exact=True).wait_for()
         page.locator("tbody tr").first.wait_for()
         page.keyboard.press("j")
         first = page.get_by_role("heading", level=2).first.inner_text()
@@ -133,7 +134,7 @@ def test_who_was_slower_is_told_who_was_faster(whole: Whole, browser: Browser) -
         ben.page.keyboard.press("1")
         ben.page.get_by_text("analyst labelled this genuine").wait_for()
         ben.page.keyboard.press("1")
-        ben.page.get_by_text("Labelled fraud").wait_for()
+        ben.page.get_by_text("Labelled fraud. Undo: z.").wait_for()
 
 
 def test_who_signs_up_waits_for_approval_and_then_gets_in(whole: Whole, browser: Browser) -> None:
@@ -184,3 +185,32 @@ def test_page_of_an_ended_session_does_nothing_more(whole: Whole, browser: Brows
         page.reload()
         page.get_by_role("heading", name="Sign in").wait_for()
         assert labelled(whole) == before
+
+
+def test_uploaded_file_shows_its_counts_and_its_riskiest_rows(
+    whole: Whole, browser: Browser, tmp_path: Path
+) -> None:
+    with Path(DATA).open("rb") as file:
+        lines = [line for line, _ in zip(file, range(501), strict=False)]
+    lines[3] = b"not,enough,cells\n"
+    (tmp_path / "<b>some.csv").write_bytes(b"".join(lines))
+    with visit(browser, whole.console.origin, whole.pictures) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.get_by_role("link", name="Upload").click()
+        page.get_by_label("File").set_input_files(tmp_path / "<b>some.csv")
+        page.get_by_role("button", name="Score").click()
+        page.get_by_role("heading", name="<b>some.csv").wait_for()
+        expect(page.locator(".counters dd").nth(0)).to_have_text("2")
+        expect(page.locator(".counters dd").nth(2)).to_have_text("497")
+        expect(page.locator(".counters dd").nth(4)).to_have_text("1")
+        page.get_by_text("3 fields, want").first.wait_for()
+        expect(page.locator(".rows tbody tr").first).to_contain_text("fraud")
+        window.picture("upload-done")
+        assert window.barriers() == []
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download CSV").click()
+        assert download.value.suggested_filename == "_b_some-scored.csv"  # chromium's own care
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_text("Deleted, with all its rows.").wait_for()
+        page.get_by_text("None yet.").wait_for()

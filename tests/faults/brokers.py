@@ -6,7 +6,7 @@ import time
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.faults.processes import RECOVERY_S, SLOW
+from tests.faults.processes import SLOW
 from tests.faults.registry import row
 from tests.faults.trial import Trial
 from tests.integration.stream import wait_for
@@ -18,7 +18,7 @@ FILLER_BYTES = 500_000
 def end_broker(trial: Trial, number: int) -> None:
     """End the one broker under load, a few times, and start it again on the same records."""
     trial.keep("a", **SLOW).scorer.wait_assigned()
-    for _ in trial.pieces(trial.times(5, 2), lasting_s=RECOVERY_S):
+    for _ in trial.pieces(trial.times(5, 2)):
         trial.progress()
         trial.pause(0.2, 1.0)
         trial.cluster.end(number)
@@ -60,7 +60,7 @@ def full_disk(trial: Trial) -> None:
     client = AdminClient({"bootstrap.servers": trial.cluster.bootstrap, "log_level": 0})
     filler = f"{trial.stream.settings.group_id}-filler"
     client.create_topics([NewTopic(filler, 1, 1)])[filler].result(30)
-    for _ in trial.pieces(trial.times(3, 1), lasting_s=RECOVERY_S):
+    for _ in trial.pieces(trial.times(3, 1)):
         trial.progress()
         disk.narrow()
         fill(trial, filler)

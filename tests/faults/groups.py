@@ -19,7 +19,7 @@ def storm(trial: Trial, protocol: dict[str, str]) -> None:
     """Let members join and leave while two stay."""
     for name in ("a", "b"):
         trial.keep(name, **SLOW, **protocol).scorer.wait_assigned()
-    for _ in trial.pieces(trial.times(15, 3), lasting_s=12.0):
+    for _ in trial.pieces(trial.times(15, 3)):
         trial.progress()
         guest = trial.keep("guest", **SLOW, **protocol)
         trial.fault()

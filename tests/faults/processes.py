@@ -9,8 +9,6 @@ from tests.integration.stream import Scorer, wait_for
 
 # Rows a batch: slow enough for a kill to find work that is not committed yet.
 SLOW = {"SCORER_MAX_BATCH_ROWS": "20"}
-# Seconds. The load goes on over a recovery, or the next fault would come when all is done.
-RECOVERY_S = 20.0
 
 
 def kill_two(trial: Trial) -> None:
@@ -18,7 +16,7 @@ def kill_two(trial: Trial) -> None:
     pair = [trial.keep(name, **SLOW) for name in ("a", "b")]
     for kept in pair:
         kept.scorer.wait_assigned()
-    for i in trial.pieces(trial.times(20, 5), lasting_s=RECOVERY_S):
+    for i in trial.pieces(trial.times(20, 5)):
         trial.progress()
         trial.pause(0.2, 3.0)
         trial.fault()

@@ -25,6 +25,8 @@ from tests.integration.stream import Scorer, Stream, wait_for
 VERIFY_S = 300.0
 # Seconds before a scorer that ended by itself is started anew, as a supervisor would.
 RESTART_S = 0.5
+# Seconds. The load goes on over a recovery, or the next fault would come when all is done.
+RECOVERY_S = 20.0
 TICK_S = 0.05
 PROTOCOL = "SCORER_KAFKA_CONSUMER_GROUP_PROTOCOL"
 DEFAULTS = {  # for the classic protocol; the broker has them for the other one
@@ -101,6 +103,7 @@ class Trial:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.workload.seed)
         self._refused: list[KafkaError] = []
+        self._struck: dict[int, int] = {}
         self.sending = threading.Lock()
         self.partitions = self.workload.partitions
         self.connect()
@@ -128,7 +131,7 @@ class Trial:
         self.kept.append(kept)
         return kept
 
-    def pieces(self, number: int, *, lasting_s: float = 4.0) -> Iterator[int]:
+    def pieces(self, number: int, *, lasting_s: float = RECOVERY_S) -> Iterator[int]:
         """Give each of so many faults its load: a piece of the workload, sent while it is handled.
 
         What is left is sent at the end.
@@ -181,9 +184,34 @@ class Trial:
         self.sent += size
 
     def progress(self, *, timeout_s: float = 90.0) -> None:
-        """Return when more is committed than now."""
+        """Return when more is committed than now, and all partitions are over the last fault.
+
+        Otherwise the recovery from one fault would have the next one in it.
+        """
         before = self.stream.committed()
-        wait_for("progress", lambda: self.stream.committed() > before, timeout_s=timeout_s)
+
+        def moved() -> bool:
+            return self.stream.committed() > before and self._is_over()
+
+        wait_for("progress", moved, timeout_s=timeout_s)
+
+    def _is_over(self) -> bool:
+        """Tell whether each partition has moved beyond where it ended at the last fault."""
+        try:
+            held = self.stream.group.committed(self.stream.places(), timeout=10)
+        except KafkaException:
+            return False
+        return all(at.offset > self._struck.get(at.partition, -1) for at in held)
+
+    def _ends(self) -> dict[int, int]:
+        """Return where the partitions of the input end; nothing if a broker is away."""
+        group = self.stream.group
+        try:
+            return {
+                at.partition: group.get_watermark_offsets(at, 1)[1] for at in self.stream.places()
+            }
+        except KafkaException:
+            return {}
 
     def meet(self, api_key: int, act: Act) -> None:
         """Let the proxy act once on a request of that kind; return when it has."""
@@ -198,6 +226,7 @@ class Trial:
         """Tell the verifier that a fault happens now, or that one is over."""
         self.faults += 1
         self._order({"fault": time.monotonic()})
+        self._struck = self._ends()
 
     @contextmanager
     def outage(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from stream_scorer.console.people import Person
 PAGES = {
     "/live": ("Live", "l"),
     "/alerts": ("Alerts", "a"),
+    "/upload": ("Upload", "u"),
     "/model": ("Model", "m"),
     "/quality": ("Quality", "q"),
     "/dead-letters": ("Dead letters", "d"),

@@ -109,6 +109,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_dead_letter_code_id"), "dead_letter", ["code", "id"], unique=False)
     op.create_table(
+        "handshake",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("verifier", sa.String(length=128), nullable=False),
+        sa.Column("onwards", sa.String(length=500), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_handshake")),
+    )
+    op.create_table(
         "ingest",
         sa.Column("topic", sa.String(length=249), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
@@ -192,20 +201,45 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=300), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("problem", sa.String(length=1000), nullable=False),
+        sa.Column("progress", sa.Double(), nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_upload")),
     )
     op.create_index(op.f("ix_upload_owner"), "upload", ["owner"], unique=False)
     op.create_table(
+        "upload_row",
+        sa.Column("upload_id", sa.String(length=32), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("transaction_id", sa.String(length=500), nullable=False),
+        sa.Column("probability", sa.Double(), nullable=True),
+        sa.Column("decision", sa.String(length=20), nullable=False),
+        sa.Column("reasons", sa.String(length=1000), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["upload_id"],
+            ["upload.id"],
+            name=op.f("fk_upload_row_upload_id_upload"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("upload_id", "line", name=op.f("pk_upload_row")),
+    )
+    op.create_index(
+        op.f("ix_upload_row_upload_id_probability_line"),
+        "upload_row",
+        ["upload_id", "probability", "line"],
+        unique=False,
+    )
+    op.create_table(
         "user_account",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
         sa.Column("password", sa.String(length=200), nullable=False),
+        sa.Column("subject", sa.String(length=500), nullable=True),
         sa.Column("role", sa.String(length=20), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_account")),
+        sa.UniqueConstraint("subject", name=op.f("uq_user_account_subject")),
         sa.UniqueConstraint("name", name=op.f("uq_user_account_name")),
     )
     op.create_table(

@@ -1,0 +1,257 @@
+"""Upload: a file's rows scored as the stream would; nothing of it is sent to Kafka."""
+
+from typing import Any
+
+from nicegui import run, ui
+
+from stream_scorer.console import uploads
+from stream_scorer.console.context import Context
+from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.frame import frame
+from stream_scorer.console.pages.words import UNKNOWN, moment_utc, number
+from stream_scorer.console.people import Person, Role
+from stream_scorer.console.upload_routes import LARGEST
+from stream_scorer.console.uploads import DECISIONS, RUNNING, ScoredRow, Upload
+from stream_scorer.errors import BadInput
+from stream_scorer.tables import READERS
+
+TICK_S = 0.5
+COLUMNS: list[dict[str, Any]] = [
+    {"name": "line", "label": "Line", "field": "line", "align": "right"},
+    {"name": "risk", "label": "Probability", "field": "risk", "align": "right"},
+    {"name": "decision", "label": "Decision", "field": "decision", "align": "left"},
+    {"name": "id", "label": "Transaction", "field": "id", "align": "left"},
+    {"name": "why", "label": "Why", "field": "why", "align": "left"},
+]
+
+
+def cells(row: ScoredRow) -> dict[str, str]:
+    """Return a row's cells."""
+    return {
+        "line": number(row.line),
+        "risk": UNKNOWN if row.probability is None else f"{row.probability:.4f}",
+        "decision": row.decision,
+        "id": row.transaction_id,
+        "why": row.reasons,
+    }
+
+
+def histogram(counts: list[int], threshold: float) -> dict[str, Any]:
+    """Return the histogram of probabilities as a chart; its axis is logarithmic: most are low."""
+    width = 1 / len(counts)
+    return {
+        "animation": False,
+        "aria": {"enabled": True},
+        "grid": {"left": 60, "right": 20, "top": 30, "bottom": 40},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {
+            "type": "category",
+            "data": [f"{n * width:.2f}" for n in range(len(counts))],
+            "name": "probability from",
+            "nameLocation": "middle",
+            "nameGap": 25,
+        },
+        "yAxis": {"type": "log", "name": "rows", "min": 0.5, "startValue": 0.5},
+        "series": [
+            {
+                "type": "bar",
+                "barCategoryGap": "5%",
+                "data": [
+                    {
+                        "value": count or None,
+                        "itemStyle": {
+                            "color": "#c0392b" if (n + 1) * width > threshold else "#2471a3"
+                        },
+                    }
+                    for n, count in enumerate(counts)
+                ],
+            }
+        ],
+    }
+
+
+class Counter:
+    """One person's page of uploads."""
+
+    def __init__(self, context: Context, person: Person, open_id: str) -> None:
+        """Draw nothing yet."""
+        self.context = context
+        self.person = person
+        self.open_id = open_id
+        self.decision = "all"
+        self.cursors: list[tuple[float, int]] = []
+        self.rows: list[ScoredRow] = []
+        self.seen = ""
+        self.said: Words
+
+    def _find(self) -> Upload | None:
+        with self.context.database.reading() as connection:
+            return uploads.find(connection, self.person, self.open_id)
+
+    def _all(self) -> list[Upload]:
+        with self.context.database.reading() as connection:
+            return uploads.of_owner(connection, self.person)
+
+    def _rows(self) -> list[ScoredRow]:
+        after = self.cursors[-1] if self.cursors else None
+        with self.context.database.reading() as connection:
+            return uploads.page(connection, self.open_id, decision=self.decision, after=after)
+
+    async def tick(self) -> None:
+        """Draw anew while the open file is being scored."""
+        if not self.open_id:
+            return
+        found = await run.io_bound(self._find)
+        state = f"{found.state} {found.progress:.2f}" if found else ""
+        if state != self.seen:
+            self.seen = state
+            await self.draw.refresh()
+            await self.history.refresh()
+
+    async def choose(self, decision: str) -> None:
+        """Show rows of one decision."""
+        self.decision, self.cursors = decision, []
+        await self.draw.refresh()
+
+    async def forward(self) -> None:
+        """Show the next rows."""
+        last = self.rows[-1]
+        self.cursors.append((last.probability or 0.0, last.line))
+        await self.draw.refresh()
+
+    async def cancel(self) -> None:
+        """Stop scoring the open file."""
+
+        def act() -> None:
+            self.context.acting(self.person, Role.ANALYST)
+            if self._find() is None:
+                raise BadInput("there is no such upload")
+            self.context.jobs.cancel(self.open_id)
+
+        await self._act(act, "Cancelled.")
+
+    async def delete(self) -> None:
+        """Delete the open upload and all its rows."""
+
+        def act() -> None:
+            by = self.context.acting(self.person, Role.ANALYST)
+            with self.context.database.writing() as connection:
+                now = self.context.clock()
+                uploads.remove(connection, by, upload_id=self.open_id, now=now)
+
+        await self._act(act, "Deleted, with all its rows.")
+
+    async def _act(self, act: Any, said: str) -> None:  # noqa: ANN401 - a function
+        try:
+            await run.io_bound(act)
+        except BadInput as exc:
+            said = str(exc)
+        self.said.set_text(said)
+        await self.draw.refresh()
+        await self.history.refresh()
+
+    @ui.refreshable_method
+    async def history(self) -> None:
+        """Draw the person's uploads."""
+        found = await run.io_bound(self._all) or []
+        Words("h2", "Your uploads, of the last 7 days")
+        if not found:
+            Words("p", "None yet.")
+        with ui.element("ul"):
+            for each in found:
+                with ui.element("li"):
+                    ui.link(each.name, f"/upload?open={each.id}")
+                    Words("span", f" {each.state}, {moment_utc(each.created_at)}")
+
+    @ui.refreshable_method
+    async def draw(self) -> None:
+        """Draw the open upload."""
+        if not self.open_id:
+            return
+        found = await run.io_bound(self._find)
+        if found is None:
+            Words("p", "There is no such upload, or it is not yours.")
+            return
+        Words("h2", found.name)
+        if found.state in RUNNING:
+            done = f"{100 * found.progress:.0f} %" if found.progress else found.state
+            Words("p", f"Scoring: {done}").props('role="status"')
+            with ui.element("progress").props('aria-label="Scored" max="1"') as bar:
+                bar.props["value"] = found.progress
+            ui.button("Cancel", on_click=self.cancel, color=None).props("outline").classes("quiet")
+        elif found.state == uploads.DONE:
+            await self.draw_done(found)
+        else:
+            Words("p", found.problem or f"It was {found.state}.").classes("problem")
+        if found.state not in RUNNING:
+            ui.button("Delete", on_click=self.delete, color=None).props("outline").classes("quiet")
+
+    async def draw_done(self, found: Upload) -> None:
+        """Draw what came of a file."""
+        summary = found.summary
+        with ui.element("dl").classes("counters"):
+            for name, key in (
+                ("fraudulent", "fraud"),
+                ("genuine", "genuine"),
+                ("not scored", "not_scored"),
+            ):
+                with ui.element("div"):
+                    Words("dt", name)
+                    Words("dd", number(summary[key]))
+                    Words("dd", f"of {number(summary['rows'])} rows").classes("unit")
+        model = summary["model"]
+        text = f"Model {model['name']} {model['version']} ({model['sha256'][:12]}), "
+        Words("p", text + f"fraud from {summary['threshold']:g}.")
+        ui.echart(histogram(summary["histogram"], summary["threshold"])).classes("rates").props(
+            'role="img" aria-label="Rows by probability"'
+        )
+        if summary["problems"]:
+            Words("h2", "Not scored because")
+            with ui.element("ul"):
+                for reason, count in summary["problems"].items():
+                    Words("li", f"{number(count)}: {reason}")
+        with ui.row().classes("items-center"):
+            ui.link("Download CSV", f"/upload/{found.id}.csv")
+            ui.link("Download XLSX", f"/upload/{found.id}.xlsx")
+            ui.select(
+                list(DECISIONS),
+                value=self.decision,
+                label="Rows",
+                on_change=lambda event: self.choose(str(event.value)),
+            ).classes("w-32")
+        self.rows = await run.io_bound(self._rows) or []
+        table = ui.table(columns=COLUMNS, rows=[cells(row) for row in self.rows], row_key="line")
+        table.props("wrap-cells dense").classes("w-full rows")
+        if len(self.rows) == uploads.ROWS:
+            ui.button("Next rows", on_click=self.forward, color=None).props("flat").classes("quiet")
+
+
+def form(person: Person) -> None:
+    """Draw the form that sends a file: plain HTML, no socket."""
+    Words(
+        "p",
+        f"{', '.join(each[1:].upper() for each in READERS)}, up to {LARGEST // 10**6} MB, with the "
+        "model's features as columns. It is scored as the stream would; nothing is sent to Kafka.",
+    )
+    sends = 'method="post" action="/upload/file" enctype="multipart/form-data"'
+    with ui.element("form").props(sends).classes("upload"):
+        token = ui.element("input").props('type="hidden" name="form_token"')
+        token.props["value"] = person.form_token
+        Words("label", "File").props('for="file"')
+        kinds = ",".join(READERS)
+        ui.element("input").props(f'type="file" id="file" name="file" required accept="{kinds}"')
+        Words("button", "Score").props('type="submit"').classes("send")
+
+
+def register(context: Context) -> None:
+    """Add the page."""
+
+    @ui.page("/upload")
+    async def upload(open: str = "") -> None:  # noqa: A002 - its name in the address
+        with frame(context, "Upload", "/upload") as person:
+            counter = Counter(context, person, open)
+            form(person)
+            counter.said = Words("p", "").props('role="status"').classes("said")
+            await counter.draw()
+            await counter.history()
+            ui.timer(TICK_S, counter.tick)
