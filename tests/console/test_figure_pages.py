@@ -2,10 +2,8 @@
 
 import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,7 +20,7 @@ from tests.console.browser import visit
 from tests.console.running import Console, running
 from tests.console.test_dead_letters import letter
 from tests.console.test_flow import label, store
-from tests.console.test_model import alert_of
+from tests.console.test_model import alert_of, answering
 from tests.console.test_quality import HOUR_MS, NOW, counts, published
 
 pytestmark = pytest.mark.integration
@@ -44,21 +42,8 @@ def scorer() -> Iterator[str]:
     page = generate_latest(registry).replace(b"scorer_drift_rows 0.0", b"scorer_drift_rows 9000.0")
     psi = "".join(f'scorer_drift_psi{{feature="V{n}"}} {n / 50}\n' for n in range(1, 29))
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(page + psi.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/metrics"
-        server.shutdown()
-        thread.join()
+    with answering(200, {}, page + psi.encode()) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,10 @@
 """Model: what the file and the scorer say, and what-if from what is known, no more."""
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from stream_scorer.console.history import Histories, History, history
 from stream_scorer.console.pages.model import challenged, covers, drift_rows, serving
 from stream_scorer.console.pages.sliders import number_of
 from stream_scorer.console.pages.what_if_threshold import made_of, outcome
-from stream_scorer.console.scorer_metrics import Asking, Scorer, judgement, parse
+from stream_scorer.console.scorer_metrics import LARGEST_BYTES, Asking, Scorer, judgement, parse
 from stream_scorer.console.shelf import UNUSABLE, Shelf
 from stream_scorer.errors import BadInput
 from stream_scorer.metrics import Metrics
@@ -153,6 +157,44 @@ def test_without_an_address_nobody_is_asked() -> None:
 @pytest.mark.parametrize("text", ["<html>", "scorer_drift_rows five\n", "scorer_drift_psi{ 1\n"])
 def test_page_that_holds_no_metrics_is_unknown(text: str) -> None:
     assert isinstance(Asking("http://x", lambda _: text).latest(), str)
+
+
+@contextmanager
+def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[str]:
+    """Answer every question alike; give the address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/metrics"
+        server.shutdown()
+        thread.join()
+
+
+def test_metrics_are_fetched_from_the_address_itself_and_from_nowhere_else() -> None:
+    rows = b"scorer_drift_rows 5\n"
+    with answering(200, {}, rows) as url:
+        assert Asking(url).latest() == Scorer(rows=5)
+        with answering(302, {"Location": url}, b"") as elsewhere:
+            assert isinstance(Asking(elsewhere).latest(), str)
+    with answering(500, {}, rows) as url:
+        assert isinstance(Asking(url).latest(), str)
+
+
+def test_answer_without_end_is_not_read_to_its_end() -> None:
+    with answering(200, {}, b"# x\n" * (LARGEST_BYTES // 4 + 1)) as url:
+        assert isinstance(Asking(url).latest(), str)
 
 
 def alert_of(number: int, probability: float, **other: Any) -> Any:
