@@ -194,7 +194,8 @@ def describe_cluster(
 def why_silent(said: Sequence[KafkaError], settings: Settings) -> str:
     """Return what the client's errors tell of a cluster that does not answer."""
     for error in said:
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - librdkafka's name
+        closed = any(word in error.str() for word in CLOSED)
+        if error.code() != KafkaError._ALL_BROKERS_DOWN and not closed:  # noqa: SLF001 - its name
             return first_line(error)
     # It says no more where a broker that wants TLS, or SASL, closes what comes without.
     protocol = settings.sides[0].get("security.protocol", "plaintext")
@@ -273,6 +274,8 @@ PURGED = {
     KafkaError._PURGE_QUEUE,  # noqa: SLF001 - librdkafka's own names
     KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
 }
+# How librdkafka says that the other side has ended a connection.
+CLOSED = ("Disconnected", "closed by peer")
 # Answers that change by waiting a little.
 NOT_YET = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,

@@ -78,6 +78,11 @@ KNOWN_KEYS = (
     "ssl.key.password",
     "statistics.interval.ms",
 )
+# librdkafka's other names for a key: ours is looked at, shown and handed on.
+ALIASES = {
+    "metadata.broker.list": "bootstrap.servers",
+    "sasl.mechanisms": "sasl.mechanism",
+}
 # The guarantee rests on these; another value would lose records without a word.
 OURS = {
     "enable.auto.commit": {"false"},
@@ -462,7 +467,19 @@ def kafka_keys(source: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(source.get("kafka", {}), dict):
         raise BadInput(f"kafka is {source['kafka']!r}: want a table of librdkafka keys")
     walk("", source.get("kafka", {}))
-    return flat
+    return one_name(flat)
+
+
+def one_name(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return librdkafka keys without its aliases; raise BadInput for a key by two names."""
+    named: dict[str, str] = {}
+    for key, value in keys.items():
+        side = next((each for each in ("consumer.", "producer.") if key.startswith(each)), "")
+        name = side + ALIASES.get(key.removeprefix(side), key.removeprefix(side))
+        if name in named:
+            raise BadInput(f"{variable(key)} is another name of {variable(name)}: want one of both")
+        named[name] = value
+    return named
 
 
 def unknown(name: str, known: list[str]) -> str:

@@ -17,7 +17,7 @@ def insecure(config: Mapping[str, str]) -> str:
     if loopback(config.get("bootstrap.servers", "127.0.0.1")):
         return ""
     protocol = config.get("security.protocol", "plaintext").lower()
-    mechanism = config.get("sasl.mechanism", config.get("sasl.mechanisms", "GSSAPI")).upper()
+    mechanism = config.get("sasl.mechanism", "GSSAPI").upper()
     if protocol == "sasl_plaintext" and mechanism in TELLING:
         return f"sasl.mechanism {mechanism} over sasl_plaintext sends the secret in the clear"
     if protocol == "plaintext" and "sasl.password" in config:

@@ -112,8 +112,11 @@ def assemble(
     first = clients.consumer_config(settings)["auto.offset.reset"]
     stalls = Stalls(partial(has_records, settings))
     topic = settings.transactions_topic
-    topic_id = TopicId(topic, partial(describe, clients.admin(settings), topic))
-    source = KafkaSource(consumer, topic, first=first, stalls=stalls, topic_id=topic_id)
+    group = settings.group_id
+    topic_id = TopicId(topic, partial(describe, clients.admin(settings), topic), group=group)
+    source = KafkaSource(
+        consumer, topic, group=group, first=first, stalls=stalls, topic_id=topic_id
+    )
     make = partial(clients.output_producer, settings)
     producer = make()
     for output in settings.outputs:  # known from now on: the first alert need not wait

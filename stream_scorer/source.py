@@ -38,6 +38,8 @@ TRY_AGAIN = {
 ANCHOR_S = 10.0
 # Seconds. Offsets in a transaction that is not yet ended are waited for, up to its time-out.
 GO_BACK_S = 30.0
+# Records that the client may hold: 16 MB of the smallest that anybody sends (see CONSUMER).
+MOST_QUEUED = 200_000
 HARMLESS = {
     KafkaError._PARTITION_EOF,  # noqa: SLF001
     KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - a rebalance follows and says what we own
@@ -64,18 +66,21 @@ class KafkaSource:
         consumer: Consumer,
         topic: str,
         *,
+        group: str = "GROUP",
         first: str = "earliest",
         stalls: Stalls | None = None,
         topic_id: TopicId | None = None,
     ) -> None:
         """Read `topic` with `consumer`, once subscribed.
 
-        `first` is where a group starts that has committed nothing: "earliest", "latest" or "error".
+        `group` is what its hints name. `first` is where a group starts that has committed nothing:
+        "earliest", "latest" or "error".
         `stalls` looks for partitions that give nothing, `topic_id` for another topic of this name,
         if there is one.
         """
         self._consumer = consumer
         self._topic = topic
+        self._group = group
         self._first = first
         self._on_rebalance: Rebalanced
         self._owned: set[Partition] = set()
@@ -84,6 +89,7 @@ class KafkaSource:
         self._failure: Unfit | None = None
         self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
         self._stalls = stalls
+        self._empty_polls = self._handed = 0
         self._topic_id = topic_id
         self._note = topic_id.note if topic_id else ""
 
@@ -115,6 +121,8 @@ class KafkaSource:
             batch = [] if first is None else [first]
             if batch and limit > 1:
                 batch += self._consumer.consume(limit - 1, 0)
+            self._handed += len(batch)
+            self._empty_polls += not batch
         except KafkaException as exc:  # fatal: the client is done for
             raise KafkaTrouble(f"the consumer is done for: {exc.args[0].str()}") from exc
         if self._failure is not None:
@@ -162,13 +170,14 @@ class KafkaSource:
         at_now: dict[Partition, int] = {}
         for each in positions:
             low_high = self._consumer.get_watermark_offsets(each, cached=True)
-            if low_high is not None and low_high[1] >= 0:
-                place = (each.topic, each.partition)
-                at = each.offset if each.offset >= 0 else self._start(each, low_high[0])
-                found[place] = max(0, low_high[1] - at)
-                at_now[place] = at
+            low, high = low_high or (-1, -1)  # not known until something was fetched
+            at = each.offset if each.offset >= 0 else self._start(each, max(0, low))
+            at_now[each.topic, each.partition] = at
+            if high >= 0:
+                found[each.topic, each.partition] = max(0, high - at)
         if self._stalls:
-            self._stalls.look(at_now)
+            drains = 1 + self._empty_polls + self._handed // MOST_QUEUED
+            self._stalls.look(at_now, drains=drains)
         return found
 
     def _start(self, partition: TopicPartition, low: int) -> int:
@@ -201,7 +210,7 @@ class KafkaSource:
             raise KafkaTrouble(
                 f"{message.topic()}[{message.partition()}]: what begins at offset "
                 f"{message.offset()} cannot be read: {error.str()}; if it stays so, to go on by "
-                f"intent: kafka-consumer-groups --group GROUP --topic {message.topic()}:"
+                f"intent: kafka-consumer-groups --group {self._group} --topic {message.topic()}:"
                 f"{message.partition()} --reset-offsets --to-offset NEXT --execute, NEXT beyond it"
             )
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
@@ -230,7 +239,7 @@ class KafkaSource:
         )
         raise KafkaTrouble(
             f"{place}: the group has done everything before {held.offset}, and {what}; to go on by "
-            f"intent: kafka-consumer-groups --group GROUP --topic {partition.topic}:"
+            f"intent: kafka-consumer-groups --group {self._group} --topic {partition.topic}:"
             f"{partition.partition} --reset-offsets --to-earliest --execute"
         )
 

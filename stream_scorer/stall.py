@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from confluent_kafka import KafkaException, TopicPartition
 
@@ -12,8 +13,18 @@ from stream_scorer.records import Partition
 
 # Seconds. Longer than a broker's restart and the election of a leader.
 STALL_S = 120.0
-# Seconds that another reader is given to find a record.
-PROBE_S = 5.0
+# Seconds that another reader is given to find a record, and that we are given to read it, too.
+PROBE_S, CONFIRM_S = 5.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A partition that stands though another reader has found a record there."""
+
+    partition: Partition
+    position: int
+    at: float  # seconds, when it was found
+    drains: int  # that must be reached
 
 
 class Stalls:
@@ -30,11 +41,15 @@ class Stalls:
         self._clock = clock
         self._stall_s = stall_s
         self._since: dict[Partition, tuple[int, float]] = {}  # position, and since when
+        self._suspect: Suspect | None = None
 
-    def look(self, positions: Mapping[Partition, int]) -> None:
+    def look(self, positions: Mapping[Partition, int], *, drains: int = 0) -> None:
         """Raise KafkaTrouble if one has stood for `stall_s` though there are records behind it.
 
-        `positions` are of all that are owned: what is not among them is forgotten.
+        `positions` are of all that are owned: what is not among them is forgotten. `drains` counts
+        how often all that the client held was handed out (0: nobody counts): records that wait
+        behind others, in the client's own queue, are no stall. One that came while we looked is
+        none either.
         """
         now = self._clock()
         self._since = {
@@ -43,16 +58,27 @@ class Stalls:
             else (position, now)
             for partition, position in positions.items()
         }
+        suspect = self._suspect
+        if suspect is not None:
+            known = self._since.get(suspect.partition)
+            if known is None or known[0] != suspect.position:
+                self._suspect = None
+            elif now - suspect.at >= CONFIRM_S and drains >= suspect.drains:
+                raise KafkaTrouble(
+                    f"{suspect.partition[0]}[{suspect.partition[1]}] has records from offset "
+                    f"{suspect.position} on and has given none for {now - known[1]:.0f} s: the "
+                    "client hangs, a new start reads on"
+                )
+            return
         partition = min(self._since, key=lambda each: self._since[each][1], default=None)
         if partition is None or now - self._since[partition][1] < self._stall_s:
             return  # one at a time, the longest: asking holds up the loop
         position = self._since[partition][0]
         if self._has_records(partition, position):
-            raise KafkaTrouble(
-                f"{partition[0]}[{partition[1]}] has records from offset {position} on and has "
-                f"given none for {self._stall_s:.0f} s: the client hangs, a new start reads on"
-            )
-        self._since[partition] = (position, now)
+            wanted = drains + 1 if drains else 0
+            self._suspect = Suspect(partition, position, now, wanted)
+        else:
+            self._since[partition] = (position, now)
 
 
 def has_records(settings: Settings, partition: Partition, position: int) -> bool:

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, TopicDescription
 from stream_scorer.errors import KafkaTrouble
 
 # Seconds between two looks: what a new topic gets meanwhile is read from the old one's offsets on.
-LOOK_S = 5.0
+LOOK_S = 1.0
 ANSWER_S = 10.0
 NOTE = "topic-id="
 
@@ -26,10 +26,13 @@ class TopicId:
         self,
         topic: str,
         describe: Callable[[], "Future[TopicDescription]"],
+        *,
+        group: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Ask for the id; raise KafkaTrouble if it is not to be had."""
+        """Ask for the id; raise KafkaTrouble if it is not to be had. `group` reads the topic."""
         self._topic = topic
+        self._group = group
         self._describe = describe
         self._clock = clock
         self._asked: Future[TopicDescription] | None = None
@@ -52,9 +55,9 @@ class TopicId:
         if note and note.startswith(NOTE) and note != self.note:
             raise KafkaTrouble(
                 f"{self._topic}[{partition}]: the group's offset {offset} is of a topic that was "
-                f"deleted; the new one's records before it are not scored; to go on by intent: "
-                f"kafka-consumer-groups --group GROUP --topic {self._topic} --reset-offsets "
-                "--to-earliest --execute"
+                "deleted; the new one's records before it are not scored, some behind it are; to "
+                f"go on by intent, once no member is left: kafka-consumer-groups --group "
+                f"{self._group} --topic {self._topic} --reset-offsets --to-earliest --execute"
             )
 
     def look(self) -> None:
@@ -71,8 +74,8 @@ class TopicId:
         found = str(answer.result().topic_id)
         if found != self._id:
             raise KafkaTrouble(
-                f"topic {self._topic!r} was deleted and made anew (id {found}, it was {self._id}): "
-                "what was read since is not committed, a new start says where it begins"
+                f"topic {self._topic!r} was deleted and made anew (id {found}, it was {self._id}), "
+                "and was read on at the old offsets for a moment: a new start says where it begins"
             )
 
 

@@ -11,6 +11,7 @@ from stream_scorer.clients import (
     consumer_config,
     producer_config,
     settled,
+    why_silent,
 )
 from stream_scorer.config import Settings
 from tests.fakes import Clock
@@ -64,3 +65,18 @@ def test_connection_is_tried_again_within_a_second_unless_a_person_says_otherwis
     for side in (consumer_config, producer_config):
         assert int(side(Settings())[key]) <= 1000
         assert side(Settings(kafka={key: "7000"}))[key] == "7000"
+
+
+@pytest.mark.parametrize(
+    ("said", "tells"),
+    [
+        (KafkaError(KafkaError._TRANSPORT, "h:1: Disconnected (in state UP)"), "it closes"),
+        (KafkaError(KafkaError._TRANSPORT, "h:1/1: Connection refused"), "Connection refused"),
+        (KafkaError(KafkaError._SSL, "handshake failed"), "handshake failed"),
+    ],
+)
+def test_broker_that_closes_what_comes_is_told_from_one_that_is_not_there(
+    said: KafkaError, tells: str
+) -> None:
+    down = KafkaError(KafkaError._ALL_BROKERS_DOWN)
+    assert tells in why_silent([down, said], Settings())

@@ -194,3 +194,25 @@ def test_a_mistyped_secret_is_not_shown() -> None:
 def test_a_mistyped_kafka_variable_is_told_the_nearest() -> None:
     with pytest.raises(BadInput, match=r"did you mean SCORER_KAFKA_BOOTSTRAP_SERVERS\?"):
         Settings.load(environ={"SCORER_KAFA_BOOTSTRAP_SERVERS": "a:1"})
+
+
+def test_other_name_of_a_key_is_looked_at_like_its_own() -> None:
+    environ = {
+        "SCORER_KAFKA_METADATA_BROKER_LIST": "192.0.2.2:9092",
+        "SCORER_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "SCORER_KAFKA_SASL_MECHANISMS": "PLAIN",
+    }
+    with pytest.raises(BadInput, match="sends the secret in the clear"):
+        Settings.load(environ=environ)
+    del environ["SCORER_KAFKA_SECURITY_PROTOCOL"]
+    settings = Settings.load(environ=environ, flags={"kafka": {"bootstrap.servers": "h:1"}})
+    assert settings.kafka == {"bootstrap.servers": "h:1", "sasl.mechanism": "PLAIN"}
+
+
+def test_key_by_two_names_is_refused() -> None:
+    environ = {
+        "SCORER_KAFKA_SASL_MECHANISM": "SCRAM-SHA-256",
+        "SCORER_KAFKA_SASL_MECHANISMS": "PLAIN",
+    }
+    with pytest.raises(BadInput, match="SASL_MECHANISMS is another name of SCORER_KAFKA_SASL_MECH"):
+        Settings.load(environ=environ)

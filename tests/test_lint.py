@@ -15,7 +15,7 @@ SASL = {"sasl.mechanism": "PLAIN", "sasl.username": "me", "sasl.password": "gehe
     [
         ({"security.protocol": "SASL_PLAINTEXT", **SASL}, "sends the secret in the clear"),
         (
-            {"security.protocol": "sasl_plaintext", "sasl.mechanisms": "OAUTHBEARER"},
+            {"security.protocol": "sasl_plaintext", "sasl.mechanism": "OAUTHBEARER"},
             "OAUTHBEARER over sasl_plaintext",
         ),
         (SASL, "security.protocol is plaintext: want sasl_ssl"),

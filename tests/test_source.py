@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
 from stream_scorer.source import KafkaSource
-from stream_scorer.stall import STALL_S, Stalls
+from stream_scorer.stall import CONFIRM_S, STALL_S, Stalls
 from tests.fakes import Clock
 from tests.records import GOOD, P0, TOPIC, record
 
@@ -307,5 +307,9 @@ def test_lag_is_looked_at_for_partitions_that_stand() -> None:
     source.poll(1, 0)
     assert source.lag() == {P0: 10, (TOPIC, 1): 0}
     clock.now += STALL_S
+    source.lag()
+    clock.now += CONFIRM_S
+    source.lag()
+    source.poll(1, 0)  # nothing is left that could stand before it
     with pytest.raises(KafkaTrouble, match=r"\[0\] has records from offset 80 on and has given"):
         source.lag()

@@ -3,7 +3,7 @@
 import pytest
 
 from stream_scorer.errors import KafkaTrouble
-from stream_scorer.stall import STALL_S, Stalls
+from stream_scorer.stall import CONFIRM_S, STALL_S, Stalls
 from tests.fakes import Clock
 from tests.records import P0
 
@@ -21,17 +21,40 @@ class Bench:
         self.asked.append(position)
         return self.records
 
-    def after(self, seconds: float, position: int = 7) -> None:
+    def after(self, seconds: float, position: int = 7, drains: int = 0) -> None:
         self.clock.now += seconds
-        self.stalls.look({P0: position})
+        self.stalls.look({P0: position}, drains=drains)
 
 
 def test_partition_that_has_records_and_gives_none_is_told_of() -> None:
     bench = Bench(records=True)
     bench.after(0)
     bench.after(STALL_S - 1)
+    bench.after(1)
+    bench.after(CONFIRM_S - 1)
     with pytest.raises(KafkaTrouble, match="has records from offset 7 on and has given none"):
         bench.after(1)
+    assert bench.asked == [7], "once is enough"
+
+
+def test_record_that_comes_while_it_is_looked_for_is_no_stall() -> None:
+    bench = Bench(records=True)
+    bench.after(0)
+    bench.after(STALL_S)
+    for position in (8, 9):
+        bench.after(CONFIRM_S, position)
+        bench.after(STALL_S - 1, position)
+    assert bench.asked == [7]
+
+
+def test_record_that_waits_behind_others_is_no_stall_until_they_are_handed_out() -> None:
+    bench = Bench(records=True)
+    bench.after(0, drains=1)
+    bench.after(STALL_S, drains=1)
+    for _ in range(20):
+        bench.after(CONFIRM_S, drains=1)
+    with pytest.raises(KafkaTrouble, match=r"has given none for 320 s"):
+        bench.after(0, drains=2)
 
 
 def test_partition_that_has_nothing_may_stand_and_is_not_asked_all_the_time() -> None:

@@ -40,7 +40,7 @@ class Cluster:
 
 def begin() -> tuple[Cluster, Clock, TopicId]:
     cluster, clock = Cluster(), Clock()
-    return cluster, clock, TopicId(TOPIC, cluster.describe, clock)
+    return cluster, clock, TopicId(TOPIC, cluster.describe, group="g", clock=clock)
 
 
 def look_twice(clock: Clock, topic_id: TopicId) -> None:
@@ -92,7 +92,7 @@ def test_topic_that_cannot_be_described_at_the_start_is_named() -> None:
     cluster = Cluster()
     cluster.error = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "no right"))
     with pytest.raises(KafkaTrouble, match=f"{TOPIC}' cannot be described: no right"):
-        TopicId(TOPIC, cluster.describe)
+        TopicId(TOPIC, cluster.describe, group="g")
 
 
 def attach(client: ListClient, topic_id: TopicId) -> KafkaSource:
@@ -121,6 +121,6 @@ def test_offset_of_a_deleted_topic_is_not_gone_on_from() -> None:
     client.note = "topic-id=another"
     source = attach(client, topic_id)
     client.tell("assign", 0)()
-    with pytest.raises(KafkaTrouble, match=r"\[0\]: the group's offset 40 .*--to-earliest"):
+    with pytest.raises(KafkaTrouble, match=r"offset 40 is of .*--group g .*--to-earliest"):
         source.poll(10, 0)
     assert client.commits == []

@@ -21,7 +21,6 @@ TRANSLATED = {
     "ssl.endpoint.identification.algorithm",
     "enable.ssl.certificate.verification",
     "sasl.mechanism",
-    "sasl.mechanisms",
     "sasl.username",
     "sasl.password",
 }
@@ -58,7 +57,7 @@ def credentials(settings: Settings) -> dict[str, Any]:
     protocol = both.get("security.protocol", "plaintext").lower()
     context = tls(both) if protocol in SECURE else None
     if protocol.startswith("sasl"):
-        mechanism = both.get("sasl.mechanism", both.get("sasl.mechanisms", "GSSAPI")).upper()
+        mechanism = both.get("sasl.mechanism", "GSSAPI").upper()
         if mechanism not in MECHANISMS:
             raise BadInput(
                 f"sasl.mechanism is {mechanism}: the monitor knows {', '.join(MECHANISMS)}"

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 from stream_scorer import clients
 from stream_scorer.config import Settings
 from stream_scorer.guarantee import Commit, Guarantee
-from stream_scorer.records import NextOffsets, Outcome, Partition, Record
+from stream_scorer.records import NextOffsets, Outcome, Partition, Rebalanced, Record
 from stream_scorer.scorer import Scorer, Timed, untimed
 from stream_scorer.service import Service
 from stream_scorer.sinks.kafka import Begin, KafkaSink
@@ -24,6 +24,7 @@ from stream_scorer.source import KafkaSource
 from stream_scorer.transaction import NO_NOTES, ExactlyOnce, Step
 from tests.faults.altered import Parts
 from tests.faults.network import unwritten
+from tests.faults.processes import pauses_within_the_transaction
 from tests.faults.transactions import unknown_outcome
 from tests.faults.trial import Trial
 from tests.integration.stream import wait_for
@@ -111,6 +112,18 @@ class Backwards(KafkaSink):
 
     def write(self, outcome: Outcome) -> None:
         super().write(replace(outcome, scores=outcome.scores[::-1]))
+
+
+class StaleMembership(KafkaSource):
+    """Ties its transactions to the group as it was before it joined: the broker fences nothing."""
+
+    def subscribe(self, on_rebalance: Rebalanced) -> None:
+        self._before = self._consumer.consumer_group_metadata()
+        super().subscribe(on_rebalance)
+
+    def membership(self) -> object | None:
+        before: object = self._before
+        return before
 
 
 class Above(Scorer):
@@ -284,6 +297,9 @@ BUGS: dict[str, Bug] = {
     "alerts-on-all": Bug(Parts(scorer=Eager), ALO, "phantom", plain),
     "clock-in-it": Bug(Parts(scorer=Clocked), ALO, "differs", killed_before_commit),
     "left-open": Bug(Parts(service=LeavesOpen, make=patient_producer), EOS, "open", plain),
+    "stale-membership": Bug(
+        Parts(source=StaleMembership), EOS, "dup", pauses_within_the_transaction
+    ),
     "remembered-offsets": Bug(Parts(source=RemembersOffsets), EOS, "dup", unknown_outcome),
 }
 
