@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stream_scorer.errors import ScorerError
+from stream_scorer.extras import extra
 
 EXTRA = {
     "imblearn",
@@ -31,9 +31,5 @@ def train_extra() -> Iterator[None]:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # the one that can be exported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow is loud as it starts
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # and tells tf2onnx how to be newer
-    try:
+    with extra("train", EXTRA, what="training"):
         yield
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] not in EXTRA:
-            raise
-        raise ScorerError("training needs the extra: pip install 'stream-scorer[train]'") from exc

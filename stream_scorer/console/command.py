@@ -1,15 +1,15 @@
 """`stream-scorer console`: the web pages, and accounts from the command line."""
 
-import contextlib
 import logging
 import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import click
 
 from stream_scorer.config import Settings
-from stream_scorer.errors import BadInput, ScorerError
+from stream_scorer.errors import BadInput
+from stream_scorer.extras import extra
 from stream_scorer.flags import settings_options
 
 EXTRA = {
@@ -20,17 +20,9 @@ EXTRA = {
 ROLES = ("viewer", "analyst", "operator", "administrator")
 
 
-@contextlib.contextmanager
-def console_extra() -> Iterator[None]:
-    """Import inside of this; raise ScorerError with what to install if the pages' parts lack."""
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] not in EXTRA:
-            raise
-        raise ScorerError(
-            "the console needs the extra: pip install 'stream-scorer[console]'"
-        ) from exc
+def console_extra() -> AbstractContextManager[None]:
+    """Import the pages' parts inside of this."""
+    return extra("console", EXTRA, what="the console")
 
 
 @click.group(invoke_without_command=True)

@@ -1,16 +1,14 @@
 """`stream-scorer monitor`: joins scores, alerts and labels until a signal."""
 
 import asyncio
-import contextlib
 import logging
 import sys
-from collections.abc import Iterator
 
 import click
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from stream_scorer.config import Settings
-from stream_scorer.errors import ScorerError
+from stream_scorer.extras import extra
 from stream_scorer.flags import settings_options
 from stream_scorer.health import Health, Server
 from stream_scorer.monitor import places
@@ -19,19 +17,6 @@ from stream_scorer.monitor.board import Board
 logger = logging.getLogger(__name__)
 
 EXTRA = {"faust", "mode", "aiokafka"}
-
-
-@contextlib.contextmanager
-def monitor_extra() -> Iterator[None]:
-    """Import inside of this; raise ScorerError with what to install if faust is not there."""
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] not in EXTRA:
-            raise
-        raise ScorerError(
-            "the monitor needs the extra: pip install 'stream-scorer[monitor]'"
-        ) from exc
 
 
 @click.command()
@@ -71,7 +56,7 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
     # It warns of each pack of more than 100 writes, which are waited for all the same.
     logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
     topics = places.topics(settings)
-    with monitor_extra():
+    with extra("monitor", EXTRA, what="the monitor"):
         from stream_scorer.monitor import faust_settings
         from stream_scorer.monitor.running import run
     faust_settings.credentials(settings)  # what is refused is refused before anything is made

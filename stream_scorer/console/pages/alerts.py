@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 from stream_scorer.console import labels, queue
 from stream_scorer.console.context import Context
 from stream_scorer.console.labels import ConflictError
+from stream_scorer.console.pages import live
 from stream_scorer.console.pages.alert_detail import draw_detail
 from stream_scorer.console.pages.elements import WIDE, Words
 from stream_scorer.console.pages.frame import frame
-from stream_scorer.console.pages.words import UNKNOWN, age, counted, number
+from stream_scorer.console.pages.words import counted
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.queue import MOST_COUNTED, Cursor, Detail, Filter, Listed
 from stream_scorer.errors import BadInput
@@ -75,12 +76,7 @@ class View:
 def cells(alert: Listed, now_ms: int) -> dict[str, str]:
     """Return an alert's cells in the queue."""
     return {
-        "id": alert.alert_id,
-        "risk": f"{alert.probability:.4f}",
-        "amount": UNKNOWN if alert.amount is None else number(alert.amount, 2),
-        "reason": alert.reason or UNKNOWN,
-        "transaction": alert.transaction_id,
-        "age": age(now_ms - alert.timestamp_ms),
+        **live.cells(alert, now_ms),
         "state": alert.state,
         "who": alert.assignee or "",
     }
