@@ -38,6 +38,7 @@ class Scorer:
     champion_only: int | None = None  # records on which only the champion alerts
     challenger_only: int | None = None
     not_finite: int | None = None
+    scores: tuple[tuple[float, int], ...] = ()  # upper bound of a bin, and how many are in it
 
     @property
     def judged(self) -> bool:
@@ -57,6 +58,8 @@ def parse(text: str) -> Scorer:
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             label = sample.labels.get("feature") or sample.labels.get("alerts") or ""
+            if sample.name == "scorer_probability_bucket":
+                label = sample.labels["le"]
             known = found.setdefault(sample.name, {})
             if math.isfinite(sample.value) and len(known) < MOST_FEATURES:
                 known[label] = sample.value
@@ -83,6 +86,17 @@ def parse(text: str) -> Scorer:
         champion_only=count("scorer_challenger_disagreements_total", "champion"),
         challenger_only=count("scorer_challenger_disagreements_total", "challenger"),
         not_finite=count("scorer_challenger_not_finite_total"),
+        scores=bins(found.get("scorer_probability_bucket", {})),
+    )
+
+
+def bins(cumulative: Mapping[str, float]) -> tuple[tuple[float, int], ...]:
+    """Return a Prometheus histogram's bins: the upper bound of each, and its own count."""
+    sums = sorted((float(le), count) for le, count in cumulative.items() if le != "+Inf")
+    below = [0.0, *(count for _, count in sums)]
+    return tuple(
+        (bound, max(0, int(count - before)))
+        for (bound, count), before in zip(sums, below, strict=False)
     )
 
 

@@ -78,12 +78,14 @@ def test_file_that_changes_is_loaded_anew_and_a_broken_one_is_said_without_its_p
 def test_scorers_own_metrics_are_read_as_it_writes_them(tiny: Model) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry, tiny)
+    metrics.probability.observe(np.array([0.0005, 0.15, 0.16, 0.97], dtype=np.float32))
     metrics.disagreements.labels("challenger").inc(3)
     metrics.challenger_not_finite.inc(2)
     found = parse(generate_latest(registry).decode())
     assert (found.name, found.version, found.sha256) == ("tiny", "7", tiny.sha256)
     assert (found.rows, found.judged) == (0, False)
     assert (found.champion_only, found.challenger_only, found.not_finite) == (None, 3, 2)
+    assert [each for each in found.scores if each[1]] == [(0.001, 1), (0.2, 2), (0.99, 1)]
 
 
 def test_drift_is_sorted_by_its_index_and_tells_how_many_records_it_is_of() -> None:

@@ -1,9 +1,11 @@
 """Live: what is happening now."""
 
+from collections.abc import Sequence
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
-from nicegui import ui
+from nicegui import run, ui
 
 from stream_scorer.console.context import Context
 from stream_scorer.console.pages.elements import Words
@@ -11,6 +13,7 @@ from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import UNKNOWN, age, clock_utc, number
 from stream_scorer.console.pulse import Snapshot
 from stream_scorer.console.queue import Listed
+from stream_scorer.console.scorer_metrics import Asking, Scorer
 
 TICK_S = 0.5
 # Of each series of the chart, so many points at most.
@@ -21,6 +24,7 @@ COUNTERS = (
     ("dead_letters", "dead letters", "in the last minute"),
     ("lag", "behind", "records"),
     ("open", "open alerts", "to look at"),
+    ("latency", "event to alert", "median of the newest"),
 )
 COLUMNS: list[dict[str, Any]] = [
     {"name": "risk", "label": "Risk", "field": "risk", "align": "right"},
@@ -75,6 +79,32 @@ def cells(alert: Listed, now_ms: float) -> dict[str, str]:
     }
 
 
+def latency(snapshot: Snapshot) -> str:
+    """Return the median time from a transaction to its alert, of the newest alerts."""
+    if not snapshot.newest:
+        return UNKNOWN
+    return f"{median(each.alerted_at - each.timestamp_ms for each in snapshot.newest):,.0f} ms"
+
+
+def distribution(scores: Sequence[tuple[float, int]]) -> dict[str, Any]:
+    """Return the scores that the scorer has given since it began, as a chart."""
+    return {
+        "animation": False,
+        "aria": {"enabled": True},
+        "grid": {"left": 60, "right": 20, "top": 30, "bottom": 40},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {
+            "type": "category",
+            "data": [f"{bound:g}" for bound, _ in scores],
+            "name": "probability up to",
+            "nameLocation": "middle",
+            "nameGap": 25,
+        },
+        "yAxis": {"type": "log", "name": "transactions", "min": 0.5, "startValue": 0.5},
+        "series": [{"type": "bar", "data": [count or None for _, count in scores]}],
+    }
+
+
 def chart() -> dict[str, Any]:
     """Return the rate chart, with nothing on it yet."""
     series = {"type": "line", "showSymbol": False, "data": []}
@@ -107,8 +137,27 @@ def points(snapshot: Snapshot, name: str) -> list[list[float]]:
     ]
 
 
+def scores_panel(asking: Asking) -> None:
+    """Draw the scores' distribution, or why it is not known."""
+    Words("h2", "Scores since the scorer began")
+    picture = ui.echart(distribution(())).classes("rates")
+    picture.props('role="img" aria-label="Transactions by probability"')
+    unknown = Words("p", "")
+
+    async def draw() -> None:
+        said = await run.io_bound(asking.latest)
+        known = said.scores if isinstance(said, Scorer) else ()
+        picture.set_visibility(bool(known))
+        unknown.set_text(said if isinstance(said, str) else "")
+        picture.options.clear()
+        picture.options.update(distribution(known))
+
+    ui.timer(5.0, draw)
+
+
 def register(context: Context) -> None:
     """Add the page."""
+    asking = Asking(context.settings.console_metrics)
 
     @ui.page("/live")
     def live() -> None:
@@ -150,6 +199,7 @@ def register(context: Context) -> None:
                 ),
                 ignore=["input", "select", "textarea"],
             )
+            scores_panel(asking)
             shown = [-1]
 
             def tick() -> None:
@@ -161,6 +211,7 @@ def register(context: Context) -> None:
                     "dead_letters": number(last_minute(snapshot, "dead_letters")),
                     "lag": number(latest(snapshot, "lag")),
                     "open": number(snapshot.open_alerts) if snapshot.moments else UNKNOWN,
+                    "latency": latency(snapshot),
                 }
                 for name, value in values.items():
                     labels[name].set_text(value)
