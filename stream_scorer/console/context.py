@@ -25,6 +25,7 @@ class Context:
     pulse: Pulse
     jobs: Jobs
     clock: Callable[[], int]  # milliseconds since 1970
+    address: str  # by which browsers reach it
 
     def person(self) -> Person:
         """Return who the page at hand was loaded by."""

@@ -66,6 +66,7 @@ class Filter:
     state: str = "open"
     order: str = "risk"
     text: str = ""  # a transaction's or an alert's id, whole
+    least_risk: float | None = None
     least_amount: float | None = None
     model_version: str = ""
     partition: int | None = None
@@ -85,6 +86,8 @@ class Filter:
             return [or_(ALERT.transaction_id == self.text, ALERT.alert_id == self.text)]
         if self.state != "all":
             found.append(ALERT.state == self.state)
+        if self.least_risk is not None:
+            found.append(ALERT.probability >= self.least_risk)
         if self.least_amount is not None:
             found.append(ALERT.amount >= self.least_amount)
         if self.model_version:

@@ -82,7 +82,7 @@ def build(
             connection.exec_driver_sql("SELECT 1")
         return Response("ok\n", media_type="text/plain")
 
-    context = Context(settings, database, identity, pulse, jobs, clock)
+    context = Context(settings, database, identity, pulse, jobs, clock, address.shown)
     for page in PAGES:
         page.register(context)
     ui.run_with(app, title="stream-scorer", dark=None, language="en-GB", show_welcome_message=False)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from confluent_kafka import KafkaError, Message
@@ -13,7 +14,9 @@ from stream_scorer.console import ingest, keeping, labels, lease, schema
 from stream_scorer.console.database import Database
 from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.outbox import Outbox
+from stream_scorer.console.pages.alert_filters import read, written
 from stream_scorer.console.people import Person, Role
+from stream_scorer.console.queue import Filter
 from stream_scorer.errors import BadInput
 from tests.console.conftest import Milliseconds
 
@@ -313,3 +316,26 @@ def test_nothing_is_forgotten_while_a_console_works(
     ):
         keeping.forget_topics(connection, clock.now)
     assert set(states(database)) == {"a1"}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Filter(),
+        Filter(state="all", order="amount", text="t 1&x=1"),
+        Filter(least_risk=0.5, least_amount=10.0, partition=3, model_version="1.2", mine="ana"),
+    ],
+)
+def test_filter_comes_back_from_its_address(wanted: Filter) -> None:
+    query = dict(parse_qsl(urlsplit(written(wanted, opened="a1")).query))
+    assert query.pop("open") == "a1"
+    assert read(query, "ana") == wanted
+
+
+@pytest.mark.parametrize(
+    "query", [{"state": "x"}, {"order": "DROP"}, {"least_risk": "x", "partition": "1e9"}]
+)
+def test_address_that_asks_for_what_there_is_not_shows_the_open_alerts(
+    query: dict[str, str],
+) -> None:
+    assert read(query, "ana") == Filter()

@@ -116,6 +116,31 @@ def labelled(whole: Whole) -> dict[bytes | None, bytes]:
     return {each.key(): each.value() or b"" for each in found}
 
 
+def test_queue_is_filtered_and_its_address_shows_the_same(whole: Whole, browser: Browser) -> None:
+    with visit(browser, whole.console.origin, whole.pictures) as window:
+        window.sign_in("viewer")
+        page = window.page
+        page.goto(f"{whole.console.origin}/alerts?state=all")
+        page.locator("tbody tr").first.wait_for()
+        window.ready()
+        every = page.locator("tbody tr").count()
+        page.get_by_text("More filters").click()
+        page.get_by_label("Risk from").fill("0.5")
+        page.keyboard.press("Tab")
+        page.wait_for_url("**least_risk=0.5**")
+        expect(page.locator("tbody tr")).not_to_have_count(every)
+        risks = page.locator("tbody tr td:first-child").all_inner_texts()
+        assert risks
+        assert all(float(risk) >= 0.5 for risk in risks)
+        window.picture("filters")
+        assert window.barriers() == []
+        page.reload()
+        expect(page.locator("tbody tr")).to_have_count(len(risks))
+        page.get_by_label("Risk from").wait_for(state="attached")
+        page.keyboard.press("?")
+        page.get_by_text("the first that nobody else looks at").wait_for()
+
+
 def test_who_was_slower_is_told_who_was_faster(whole: Whole, browser: Browser) -> None:
     origin = whole.console.origin
     with (

@@ -1,10 +1,11 @@
 """Alerts: the queue on the left, one alert on the right; labelled by two keys."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
+from fastapi import Request
 from nicegui import run, ui
 from nicegui.events import KeyEventArguments
 from sqlalchemy import Connection
@@ -14,6 +15,7 @@ from stream_scorer.console.context import Context
 from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.pages import live
 from stream_scorer.console.pages.alert_detail import draw_detail
+from stream_scorer.console.pages.alert_filters import draw_filters, keys_dialog, read, written
 from stream_scorer.console.pages.elements import WIDE, Words
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import counted
@@ -54,13 +56,8 @@ class View:
 
     def address(self) -> str:
         """Return the page's address as it is now."""
-        given = {
-            "state": self.wanted.state,
-            "order": self.wanted.order,
-            "text": self.wanted.text,
-            "open": self.detail.row.alert_id if self.detail else "",
-        }
-        return "/alerts?" + urlencode({name: text for name, text in given.items() if text})
+        opened = self.detail.row.alert_id if self.detail else ""
+        return written(self.wanted, opened=opened)
 
     def beside(self, step: int) -> str | None:
         """Return the alert before or after the open one in the queue; the first if none is open."""
@@ -94,6 +91,21 @@ class Desk:
         self.table: ui.table
         self.title: Words
         self.more: ui.button
+        self.search: ui.input
+        self.keys = keys_dialog()
+        self.actions: dict[str, Callable[[], object]] = {
+            **{key: partial(self.mark, verdict) for key, verdict in VERDICT_OF_KEY.items()},
+            "j": lambda: self.open(self.view.beside(1)),
+            "k": lambda: self.open(self.view.beside(-1)),
+            "z": self.undo,
+            "s": self.next_free,
+            "r": lambda: self.filter(self.view.wanted),
+            "]": lambda: self.turn(forward=True),
+            "[": lambda: self.turn(forward=False),
+            "/": lambda: self.search.run_method("focus"),
+            "?": self.keys.open,
+            "c": self.copy_link,
+        }
         self.unsent = False  # a label of the open alert waits for Kafka
 
     # What the database is asked, away from the event loop.
@@ -287,60 +299,33 @@ class Desk:
         held = event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta
         if not event.action.keydown or held:
             return
-        key = str(event.key)
-        if key in VERDICT_OF_KEY:
-            await self.mark(VERDICT_OF_KEY[key])
-        elif key in "jk":
-            await self.open(self.view.beside(1 if key == "j" else -1))
-        elif key == "z":
-            await self.undo()
-        elif key == "s":
-            await self.next_free()
-        elif key == "r":
-            await self.filter(self.view.wanted)
-        elif key in "[]":
-            await self.turn(forward=key == "]")
+        act = self.actions.get(str(event.key))
+        if act is not None:
+            done = act()
+            if isinstance(done, Awaitable):
+                await done
+
+    def copy_link(self) -> None:
+        """Copy the address of what is shown."""
+        ui.clipboard.write(self.context.address + self.view.address())
+        self.said.set_text("The link is copied.")
 
 
 def register(context: Context) -> None:
     """Add the page."""
 
     @ui.page("/alerts")
-    async def alerts(
-        state: str = "open",
-        order: str = "risk",
-        text: str = "",
-        open: str = "",  # noqa: A002 - its name in the address
-    ) -> None:
-        try:
-            wanted = Filter(state, order, text)
-        except BadInput:
-            wanted = Filter()
+    async def alerts(request: Request, open: str = "") -> None:  # noqa: A002 - in the address
         with frame(context, "Alerts", "/alerts") as person:
-            desk = Desk(context, View(wanted), person)
+            desk = Desk(context, View(read(request.query_params, person.name)), person)
             with ui.element("div").classes("queue"):
                 with ui.element("section").props('aria-label="Queue"'):
+                    desk.search = draw_filters(desk)
                     with ui.row().classes("items-center"):
-                        states = {each: each for each in queue.STATES}
-                        ui.select(
-                            states,
-                            value=wanted.state,
-                            label="State",
-                            on_change=lambda event: desk.filter(
-                                replace(desk.view.wanted, state=event.value)
-                            ),
-                        ).classes("w-28")
-                        ui.select(
-                            list(queue.ORDERS),
-                            value=wanted.order,
-                            label="Order",
-                            on_change=lambda event: desk.filter(
-                                replace(desk.view.wanted, order=event.value)
-                            ),
-                        ).classes("w-28")
-                        search = ui.input("Transaction or alert id", value=wanted.text)
-                        search.on("keydown.enter", lambda: desk.find(search.value or ""))
                         desk.title = Words("span", "").props('role="status"')
+                        ui.button("Keys (?)", on_click=desk.keys.open, color=None).props(
+                            "flat dense"
+                        ).classes("quiet")
                     desk.table = (
                         ui.table(columns=COLUMNS, rows=[], row_key="id")
                         .props("wrap-cells dense")

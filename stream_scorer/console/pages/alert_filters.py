@@ -1,0 +1,111 @@
+"""What the queue of alerts is filtered by, on the page and in its address."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from nicegui import ui
+
+from stream_scorer.console import queue
+from stream_scorer.console.queue import Filter
+from stream_scorer.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_scorer.console.pages.alerts import Desk
+
+NUMBERS: dict[str, type[float] | type[int]] = {
+    "least_risk": float,
+    "least_amount": float,
+    "partition": int,
+}
+TEXTS = ("state", "order", "text", "model_version")
+KEYS = {
+    "j, k": "the next alert, the one before",
+    "1, 2, 3": "fraud, genuine, unsure; then the next one",
+    "z": "undo",
+    "s": "the first that nobody else looks at",
+    "]": "the next page; [ the one before",
+    "/": "search",
+    "r": "look again",
+    "c": "copy a link to this",
+    "g and a letter": "another page: l a u m q d s",
+}
+
+
+def read(given: "Mapping[str, str]", name: str) -> Filter:
+    """Return the filter that an address asks for, as far as it can be read; `name` is who asks."""
+    values: dict[str, Any] = {key: given[key] for key in TEXTS if given.get(key)}
+    for key, number in NUMBERS.items():
+        try:
+            values[key] = number(given[key])
+        except (KeyError, ValueError):
+            continue
+    if given.get("mine"):
+        values["mine"] = name
+    try:
+        return Filter(**values)
+    except BadInput:
+        return Filter()
+
+
+def written(wanted: Filter, *, opened: str) -> str:
+    """Return the address of a filter, with the alert that is open."""
+    given = {key: getattr(wanted, key) for key in (*TEXTS, *NUMBERS)}
+    given |= {"mine": "yes" if wanted.mine else "", "open": opened}
+    return "/alerts?" + urlencode({k: v for k, v in given.items() if v not in {None, ""}})
+
+
+def draw_filters(desk: "Desk") -> ui.input:
+    """Draw the filters; return the field to search in."""
+    wanted = desk.view.wanted
+    with ui.row().classes("items-center"):
+        ui.select(
+            list(queue.STATES),
+            value=wanted.state,
+            label="State",
+            on_change=lambda e: desk.filter(replace(desk.view.wanted, state=e.value)),
+        ).classes("w-28")
+        ui.select(
+            list(queue.ORDERS),
+            value=wanted.order,
+            label="Order",
+            on_change=lambda e: desk.filter(replace(desk.view.wanted, order=e.value)),
+        ).classes("w-28")
+        search = ui.input("Transaction or alert id (/)", value=wanted.text)
+        search.on("keydown.enter", lambda: desk.find(search.value or ""))
+    with ui.expansion("More filters").classes("w-full"), ui.row().classes("items-center"):
+        risk = ui.number("Risk from", value=wanted.least_risk, min=0, max=1, step=0.01)
+        amount = ui.number("Amount from", value=wanted.least_amount, min=0)
+        partition = ui.number("Partition", value=wanted.partition, min=0, precision=0)
+        model = ui.input("Model version", value=wanted.model_version)
+        mine = ui.checkbox("Assigned to me", value=bool(wanted.mine))
+
+        async def choose() -> None:
+            await desk.filter(
+                replace(
+                    desk.view.wanted,
+                    least_risk=risk.value,
+                    least_amount=amount.value,
+                    partition=None if partition.value is None else int(partition.value),
+                    model_version=(model.value or "").strip(),
+                    mine=desk.person.name if mine.value else "",
+                )
+            )
+
+        for each in (risk, amount, partition, model):
+            each.on("change", choose)
+        mine.on_value_change(choose)
+    return search
+
+
+def keys_dialog() -> ui.dialog:
+    """Return the list of keys, not open yet."""
+    with ui.dialog() as dialog, ui.card():
+        ui.label("Keys, while no field has the focus").classes("said")
+        with ui.element("dl"):
+            for key, does in KEYS.items():
+                ui.label(f"{key}: {does}")
+        ui.button("Close (Esc)", on_click=dialog.close, color=None).props("flat").classes("quiet")
+    return dialog
