@@ -212,3 +212,26 @@ def test_a10_no_route_takes_an_address(console: Console) -> None:
 
 def test_settings_of_the_tests_are_the_defaults() -> None:
     assert SETTINGS.console_host == "127.0.0.1"
+
+
+def test_a02_no_secret_of_the_settings_is_on_any_page(tmp_path: Path, browser: Browser) -> None:
+    secret = "canary-7f3a"  # noqa: S105 - opens nothing
+    settings = {
+        "SCORER_KAFKA_SASL_PASSWORD": secret,
+        "SCORER_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "SCORER_KAFKA_SASL_MECHANISM": "PLAIN",
+        "SCORER_KAFKA_SASL_USERNAME": "console",
+        "SCORER_CONSOLE_OIDC_ISSUER": "http://127.0.0.1:1",
+        "SCORER_CONSOLE_OIDC_CLIENT_ID": "console",
+        "SCORER_CONSOLE_OIDC_CLIENT_SECRET": secret,
+    }
+    with running(tmp_path, f"sqlite:///{tmp_path}/console.db", settings) as other:
+        other.add("administrator", Role.ADMINISTRATOR)
+        with visit(browser, other.origin, tmp_path) as window:
+            window.sign_in("administrator")
+            window.page.goto(f"{other.origin}/administration")
+            window.ready()
+            window.page.get_by_text("Settings in force").click()
+            window.page.get_by_text("console_oidc_client_secret").wait_for()
+            assert secret not in window.page.content()
+        assert secret not in other.log.read_text()

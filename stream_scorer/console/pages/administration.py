@@ -115,6 +115,14 @@ class Office:
         Words("p", f"{waits} wait." if waits else "None waits.")
         Words("h2", "Read from Kafka")
         rows_table(columns("topic", "partition", "next offset"), read)
+        with ui.expansion("Settings in force").classes("w-full"):
+            shown = [
+                {"setting": name, "value": str(value)}
+                for name, value in self.context.settings.shown().items()
+            ]
+            ui.table(columns=columns("setting", "value"), rows=shown, row_key="setting").props(
+                "wrap-cells dense"
+            ).classes("w-full")
         Words("h2", f"Audit trail (the last {AUDIT_ROWS})")
         rows_table(columns("when", "who", "from", "what", "of"), trail)
 
