@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from stream_scorer.console import schema, sessions
 from stream_scorer.console.doors import ROLES
+from stream_scorer.console.pages.frame import MOST_UNSEEN
 from stream_scorer.console.people import Role
 from tests.console.running import Console, running
 
@@ -219,3 +220,11 @@ def test_nothing_that_opens_a_door_is_in_the_log(console: Console) -> None:
     text = console.log.read_text()
     assert page not in text
     assert ana.cookies[COOKIE] not in text
+
+
+def test_pages_that_nobody_looks_at_are_let_go_but_for_the_newest(console: Console) -> None:
+    ana = console.signed_in("ana")
+    pages = [page_of(ana) for _ in range(MOST_UNSEEN + 2)]
+    cookie = ana.cookies[COOKIE]
+    assert not with_socket(console, shake(pages[0]), cookie=cookie)
+    assert with_socket(console, shake(pages[-1]), cookie=cookie)
