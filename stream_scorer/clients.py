@@ -194,7 +194,7 @@ def describe_cluster(
 def why_silent(said: Sequence[KafkaError], settings: Settings) -> str:
     """Return what the client's errors tell of a cluster that does not answer."""
     for error in said:
-        closed = any(word in error.str() for word in CLOSED)
+        closed = any(word in error.str().lower() for word in CLOSED)
         if error.code() != KafkaError._ALL_BROKERS_DOWN and not closed:  # noqa: SLF001 - its name
             return first_line(error)
     # It says no more where a broker that wants TLS, or SASL, closes what comes without.
@@ -275,7 +275,7 @@ PURGED = {
     KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
 }
 # How librdkafka says that the other side has ended a connection.
-CLOSED = ("Disconnected", "closed by peer")
+CLOSED = ("disconnect", "closed by peer")
 # Answers that change by waiting a little.
 NOT_YET = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,

@@ -227,7 +227,7 @@ def test_start_that_cannot_work_ends_in_one_line(
 @pytest.mark.parametrize(
     ("bug", "says"),
     [
-        ("agent-hangs", "has records from offset 0 on and has given none for 5 s"),
+        ("agent-hangs", "has records from offset 0 on and has given none for"),
         ("loop-hangs", "hangs: the loop turned"),
         ("agent-raises", "ZeroDivisionError: an agent of ours"),
     ],
