@@ -275,7 +275,7 @@ PURGED = {
     KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
 }
 # How librdkafka says that the other side has ended a connection.
-CLOSED = ("disconnect", "closed by peer")
+CLOSED = ("disconnect", "closed by peer", "in state up")
 # Answers that change by waiting a little.
 NOT_YET = {
     KafkaError.COORDINATOR_NOT_AVAILABLE,

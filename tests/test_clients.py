@@ -72,6 +72,10 @@ def test_connection_is_tried_again_within_a_second_unless_a_person_says_otherwis
     [
         (KafkaError(KafkaError._TRANSPORT, "h:1: Disconnected (in state UP)"), "it closes"),
         (KafkaError(KafkaError._TRANSPORT, "h:1: 1 request(s) timed out: disconnect"), "it closes"),
+        (
+            KafkaError(KafkaError._TRANSPORT, "h:1: Broken pipe (after 0ms in state UP)"),
+            "it closes",
+        ),
         (KafkaError(KafkaError._TRANSPORT, "h:1/1: Connection refused"), "Connection refused"),
         (KafkaError(KafkaError._SSL, "handshake failed"), "handshake failed"),
     ],
