@@ -25,10 +25,8 @@ class Identity:
             return sessions.find(connection, session_id, self._clock())
 
     def touch(self, person: Person) -> None:
-        """Note that a person did something."""
+        """Note that a person did something, unless that was noted lately."""
         now = self._clock()
-        with self._database.reading() as connection:
-            stale = sessions.stale(connection, person.session_id, now)
-        if stale:
+        if now - person.used_at >= sessions.TOUCH_MS:
             with self._database.writing() as connection:
                 sessions.touch(connection, person.session_id, now)

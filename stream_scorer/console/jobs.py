@@ -45,12 +45,10 @@ class Jobs:
                 self._process.kill()
 
     def turn(self) -> None:
-        """Score the next file, if one waits; tidy up if none does."""
+        """Score the next file, if one comes within a second."""
         try:
             upload_id, path, name = self._waiting.get(timeout=1)
         except queue.Empty:
-            with self._database.writing() as connection:
-                uploads.forget(connection, self._clock())
             return
         output = path.with_suffix(".rows")
         try:

@@ -18,6 +18,8 @@ MOST = 500
 # Seconds that a round waits for Kafka; what it has not taken by then is sent again.
 ROUND_S = 5.0
 NAME = "outbox"
+# Milliseconds between two renewals of the lease: it is a write, and must not run out between them.
+RENEW_MS = lease.LEASE_MS // 5
 
 
 class Sends(Protocol):
@@ -53,6 +55,7 @@ class Outbox:
         self._topic = topic
         self._holder = holder
         self._clock = clock
+        self._ours, self._asked_at = False, -RENEW_MS
 
     def round(self) -> int:
         """Send what waits; return how many labels Kafka has taken.
@@ -60,10 +63,7 @@ class Outbox:
         A label that is sent and not noted, as the process ended between, is sent again with the
         same `label_id`.
         """
-        with self._database.writing() as connection:
-            if not lease.hold(connection, NAME, self._holder, self._clock()):
-                return 0
-        rows = self._waiting()
+        rows = self._waiting() if self._is_ours() else ()
         if not rows:
             return 0
         taken: list[int] = []
@@ -89,6 +89,15 @@ class Outbox:
                     .values(sent_at=self._clock())
                 )
         return len(taken)
+
+    def _is_ours(self) -> bool:
+        """Tell whether this console is the one that sends; asked for, and renewed, now and then."""
+        now = self._clock()
+        if now - self._asked_at >= RENEW_MS:
+            with self._database.writing() as connection:
+                self._ours = lease.hold(connection, NAME, self._holder, now)
+            self._asked_at = now
+        return self._ours
 
     def waiting(self) -> int:
         """Return how many labels wait for Kafka."""

@@ -38,6 +38,7 @@ class Person:
     session_id: str  # sha256 of the cookie's value: no secret
     form_token: str
     address: str
+    used_at: int  # milliseconds since 1970, when a person's action was last noted
 
     def may(self, role: Role) -> bool:
         """Tell whether this person has at least a role."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
-from stream_scorer.console import ingest, keeping, lease, server, upload_routes
+from stream_scorer.console import ingest, keeping, lease, server, upload_routes, uploads
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
 from stream_scorer.console.jobs import Jobs
@@ -52,7 +52,7 @@ def run(settings: Settings) -> None:
     jobs = Jobs(settings, database, server.now_ms)
     pulse = Pulse(database, asks, settings.transactions_topic, outbox.waiting)
     app = server.build(settings, database, pulse, jobs, address=address)
-    logger.info("Console on %s, data in %s", min(address.origins), database.shown)
+    logger.info("Console on %s, data in %s", address.shown, database.shown)
     failed: list[BaseException] = []
 
     def fail(exc: BaseException) -> None:
@@ -81,6 +81,8 @@ def run(settings: Settings) -> None:
 
 def tidy_up(settings: Settings, database: Database) -> None:
     """Delete what is older than is kept, a little at a time."""
+    with database.writing() as connection:
+        uploads.forget(connection, server.now_ms())
     more = True
     while more:
         with database.writing() as connection:

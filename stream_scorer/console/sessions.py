@@ -50,15 +50,8 @@ def find(connection: Connection, session_id: str, now: int) -> Person | None:
     ).one_or_none()
     if row is None:
         return None
-    return Person(row.user_id, row.name, Role.of(row.role), row.id, row.form_token, row.address)
-
-
-def stale(connection: Connection, session_id: str, now: int) -> bool:
-    """Tell whether the last note of a session's use is so old that another is due."""
-    used_at = connection.scalar(
-        select(schema.session.c.used_at).where(schema.session.c.id == session_id)
-    )
-    return used_at is not None and used_at <= now - TOUCH_MS
+    role = Role.of(row.role)
+    return Person(row.user_id, row.name, role, row.id, row.form_token, row.address, row.used_at)
 
 
 def touch(connection: Connection, session_id: str, now: int) -> None:

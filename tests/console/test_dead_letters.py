@@ -29,7 +29,7 @@ from tests.console.test_flow import store
 from tests.dead_letters import DLQ, Topic, Transaction, letter_headers
 from tests.records import record
 
-OLGA = Person(1, "olga", Role.OPERATOR, "", "", "127.0.0.1")
+OLGA = Person(1, "olga", Role.OPERATOR, "", "", "127.0.0.1", 0)
 SETTINGS = Settings(dead_letters_topic="transactions-dlq")
 
 
@@ -214,7 +214,7 @@ def test_who_is_no_operator_neither_looks_nor_redrives(
 ) -> None:
     prepared = three_letters()
     desk = redrives(database, clock, prepared)
-    ana = Person(2, "ana", Role.ANALYST, "", "", "")
+    ana = Person(2, "ana", Role.ANALYST, "", "", "", 0)
     plan = desk.look(OLGA, "")
     with pytest.raises(BadInput, match="only an operator"):
         desk.look(ana, "")

@@ -22,8 +22,8 @@ from tests.console.conftest import Milliseconds
 
 SETTINGS = Settings()
 TAKES = ingest.takers(SETTINGS)
-ANA = Person(1, "ana", Role.ANALYST, "", "", "127.0.0.1")
-BEN = Person(2, "ben", Role.ANALYST, "", "", "127.0.0.1")
+ANA = Person(1, "ana", Role.ANALYST, "", "", "127.0.0.1", 0)
+BEN = Person(2, "ben", Role.ANALYST, "", "", "127.0.0.1", 0)
 
 
 def record(topic: str, offset: int, value: Any, *, at: int = 1000, key: bytes = b"") -> Message:
@@ -248,7 +248,7 @@ def test_undo_says_again_what_was_said_before(database: Database) -> None:
 
 def test_viewer_labels_nothing(database: Database) -> None:
     store(database, *alerts(alert(1)))
-    viewer = Person(3, "eve", Role.VIEWER, "", "", "")
+    viewer = Person(3, "eve", Role.VIEWER, "", "", "", 0)
     with pytest.raises(BadInput, match="only an analyst"):
         mark(database, viewer, "fraud", 0)
     assert states(database) == {"a1": ("open", 0)}

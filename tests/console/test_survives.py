@@ -24,7 +24,7 @@ from tests.console.test_flow import alert
 from tests.integration.stream import wait_for
 
 pytestmark = pytest.mark.integration
-ANA = Person(1, "ana", Role.ANALYST, "", "", "127.0.0.1")
+ANA = Person(1, "ana", Role.ANALYST, "", "", "127.0.0.1", 0)
 ALERTS = 200
 
 
