@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -40,6 +40,7 @@ FAST_ROWS = 100_000
 BAD_EVENTS = (b'{"Time": 1, "V1": "twelve"}', b"not JSON at all", b'{"Time": NaN}')
 # Seconds: for the scorer to start, and without progress until the demo gives up.
 START_TIMEOUT_S, PATIENCE_S = 30.0, 30.0
+OURS = (sys.executable, "-m", "stream_scorer")
 GUARDED = (sys.executable, "-m", "stream_scorer.guardian", "--")
 # Enough for days; labels follow after 20 s.
 ENDLESS = ("--generate", "50000000", "--rate", "100", "--labels", "--label-delay", "20")
@@ -107,9 +108,8 @@ def show_pages(stack: ExitStack, settings: Settings, console: Console, *, metric
         "SCORER_MONITOR_PORT": "0",
     }
     password = secrets.token_urlsafe(12)
-    ours = [sys.executable, "-m", "stream_scorer"]
     subprocess.run(  # noqa: S603 - our own command
-        [*ours, "console", "user", "add", "demo", "--role", "administrator"],
+        [*OURS, "console", "user", "add", "demo", "--role", "administrator"],
         input=f"{password}\n".encode(),
         stdout=subprocess.DEVNULL,
         env=environ,
@@ -122,14 +122,8 @@ def show_pages(stack: ExitStack, settings: Settings, console: Console, *, metric
         "Ctrl-C stops all of it, and nothing of it stays.",
         soft_wrap=True,
     )
-    replay = subprocess.Popen(  # noqa: S603 - our own command
-        [*GUARDED, *ours, "replay", *ENDLESS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environ,
-        start_new_session=True,
-    )
+    silent = subprocess.DEVNULL
+    replay = guarded(["replay", *ENDLESS], environ, stdout=silent, stderr=silent)
     try:
         wait_for_signal()
     finally:
@@ -153,14 +147,8 @@ def send_all(settings: Settings, board: Board) -> int:
 
 def replay(arguments: list[str], settings: Settings, board: Board, live: Live | None) -> int:
     """Run `stream-scorer replay` and show the board meanwhile; return the events confirmed."""
-    command = [sys.executable, "-m", "stream_scorer", "replay", *arguments, "--labels", "--json"]
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [*GUARDED, *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment(settings),
-        start_new_session=True,
-    )
+    command = ["replay", *arguments, "--labels", "--json"]
+    process = guarded(command, environment(settings), stdout=subprocess.PIPE)
     try:
         while process.poll() is None:
             board.look()
@@ -197,6 +185,24 @@ def follow(board: Board, live: Live | None, *, until: int) -> None:
     board.show(live)
 
 
+def guarded(
+    command: Sequence[str],
+    environ: dict[str, str],
+    *,
+    stdout: int | None = None,
+    stderr: int | BinaryIO | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start one of our commands, which is to stop when its standard input is closed."""
+    return subprocess.Popen(  # noqa: S603 - our own command
+        [*GUARDED, *OURS, *command],
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
+        env=environ,
+        start_new_session=True,  # Ctrl-C reaches us only; the guardian passes the end on
+    )
+
+
 @contextmanager
 def running(
     name: str, environ: dict[str, str], address: re.Pattern[str], probe: str
@@ -206,13 +212,7 @@ def running(
     It is ready when `probe`, a path there, answers.
     """
     with tempfile.TemporaryFile("ab+") as log:  # has no name: nothing stays behind
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            [*GUARDED, sys.executable, "-m", "stream_scorer", name],
-            stdin=subprocess.PIPE,
-            stderr=log,
-            env=environ,
-            start_new_session=True,  # Ctrl-C reaches us only; the guardian passes the end on
-        )
+        process = guarded([name], environ, stderr=log)
         try:
             yield wait_until_ready(name, process, log, address, probe)
         finally:

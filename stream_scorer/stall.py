@@ -24,7 +24,7 @@ class Suspect:
     partition: Partition
     position: int
     at: float  # seconds, when it was found
-    drains: int  # that must be reached
+    drains: int  # by then
 
 
 class Stalls:
@@ -63,7 +63,7 @@ class Stalls:
             known = self._since.get(suspect.partition)
             if known is None or known[0] != suspect.position:
                 self._suspect = None
-            elif now - suspect.at >= CONFIRM_S and drains >= suspect.drains:
+            elif now - suspect.at >= CONFIRM_S and (not drains or drains > suspect.drains):
                 raise KafkaTrouble(
                     f"{suspect.partition[0]}[{suspect.partition[1]}] has records from offset "
                     f"{suspect.position} on and has given none for {now - known[1]:.0f} s: the "
@@ -75,8 +75,7 @@ class Stalls:
             return  # one at a time, the longest: asking holds up the loop
         position = self._since[partition][0]
         if self._has_records(partition, position):
-            wanted = drains + 1 if drains else 0
-            self._suspect = Suspect(partition, position, now, wanted)
+            self._suspect = Suspect(partition, position, now, drains)
         else:
             self._since[partition] = (position, now)
 

@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
@@ -71,8 +72,7 @@ def find(connection: Connection, name: str) -> tuple[Account, str] | None:
     row = connection.execute(select(schema.user).where(schema.user.c.name == name)).one_or_none()
     if row is None:
         return None
-    account = Account(row.id, row.name, Role.of(row.role), row.state, row.created_at)
-    return account, row.password
+    return as_account(row), row.password
 
 
 def of_subject(connection: Connection, *, subject: str, name: str, now: int) -> Account:
@@ -91,6 +91,11 @@ def of_subject(connection: Connection, *, subject: str, name: str, now: int) -> 
         values = {"name": free, "password": "", "role": Role.VIEWER.word, "state": WAITING}
         connection.execute(table.insert().values(**values, subject=subject, created_at=now))
         row = connection.execute(select(table).where(table.c.subject == subject)).one()
+    return as_account(row)
+
+
+def as_account(row: Any) -> Account:  # noqa: ANN401 - SQLAlchemy's row
+    """Return a row as what it means."""
     return Account(row.id, row.name, Role.of(row.role), row.state, row.created_at)
 
 
@@ -99,7 +104,7 @@ def everyone(connection: Connection) -> list[Account]:
     rows = connection.execute(
         select(schema.user).order_by(schema.user.c.state != WAITING, schema.user.c.name)
     )
-    return [Account(r.id, r.name, Role.of(r.role), r.state, r.created_at) for r in rows]
+    return [as_account(row) for row in rows]
 
 
 def change(
@@ -132,11 +137,10 @@ def change(
         schema.user.update().where(schema.user.c.id == user_id).values(role=role.word, state=state)
     )
     sessions.end_all(connection, user_id)
-    audit.note(
+    audit.act(
         connection,
+        by,
         at=now,
-        actor=by.name,
-        address=by.address,
         action="account",
         target=f"{row.name}: {row.role}, {row.state} -> {role.word}, {state}",
     )

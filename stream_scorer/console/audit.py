@@ -3,6 +3,7 @@
 from sqlalchemy import Connection
 
 from stream_scorer.console import schema
+from stream_scorer.console.people import Person
 
 
 def note(
@@ -14,3 +15,8 @@ def note(
             at=at, actor=actor, address=address, action=action, target=target[:500]
         )
     )
+
+
+def act(connection: Connection, by: Person, *, at: int, action: str, target: str = "") -> None:
+    """Write what somebody did who is signed in."""
+    note(connection, at=at, actor=by.name, address=by.address, action=action, target=target)

@@ -85,9 +85,7 @@ def mark(  # noqa: PLR0913 - what is said, and of which version
             ),
         )
     )
-    audit.note(
-        connection, at=now, actor=by.name, address=by.address, action=verdict, target=alert_id
-    )
+    audit.act(connection, by, at=now, action=verdict, target=alert_id)
     return move(connection, alert, verdict)
 
 

@@ -243,6 +243,4 @@ def assign(connection: Connection, by: Person, *, alert_id: str, name: str, now:
     if done is None:
         raise BadInput(f"there is no alert {alert_id[:100]!r}")
     target = f"{alert_id} to {name or 'nobody'}"
-    audit.note(
-        connection, at=now, actor=by.name, address=by.address, action="assign", target=target
-    )
+    audit.act(connection, by, at=now, action="assign", target=target)

@@ -128,11 +128,10 @@ class Redrives:
             with self.database.writing() as connection:
                 if not lease.hold(connection, NAME, self.holder, self.clock()):
                     raise BadInput("another console redrives now: wait for the end")
-                audit.note(
+                audit.act(
                     connection,
+                    by,
                     at=self.clock(),
-                    actor=by.name,
-                    address=by.address,
                     action="redrive",
                     target=f"begins: {plan.code or 'all codes'}, {plan.moves} at most",
                 )
@@ -165,11 +164,10 @@ class Redrives:
             return
         with self.database.writing() as connection:
             lease.let_go(connection, NAME, self.holder)
-            audit.note(
+            audit.act(
                 connection,
+                by,
                 at=self.clock(),
-                actor=by.name,
-                address=by.address,
                 action="redrive",
                 target=f"ended: {in_words(progress.counts)}; {progress.trouble}".rstrip("; "),
             )

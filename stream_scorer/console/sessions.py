@@ -15,7 +15,7 @@ TOUCH_MS = 60_000
 
 
 def hash_of(token: str) -> str:
-    """Return what is stored of a cookie's value."""
+    """Return what is stored of a cookie's value, or of who tries to sign in."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -1,6 +1,5 @@
 """Signing up and in: one answer, and equal work, whether a name is known or not."""
 
-import hashlib
 from collections.abc import Callable
 
 from sqlalchemy import delete, func, select
@@ -74,7 +73,7 @@ class Desk:
     def _count_try(self, *who: str) -> list[int]:
         """Note a try of each; raise BadInput if one had too many; return the notes' ids."""
         now = self._clock()
-        hashed = [hashlib.sha256(each.encode()).hexdigest() for each in who]
+        hashed = [sessions.hash_of(each) for each in who]
         attempt = schema.attempt
         with self._database.writing() as connection:
             connection.execute(delete(attempt).where(attempt.c.at <= now - WITHIN_MS))

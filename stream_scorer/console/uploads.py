@@ -60,11 +60,10 @@ def begin(
             created_at=now,
         )
     )
-    audit.note(
+    audit.act(
         connection,
+        by,
         at=now,
-        actor=by.name,
-        address=by.address,
         action="upload",
         target=f"{name}, {size} bytes",
     )
@@ -179,11 +178,10 @@ def remove(connection: Connection, by: Person, *, upload_id: str, now: int) -> N
     if found is None:
         raise BadInput("there is no such upload")
     connection.execute(delete(schema.upload).where(UPLOAD.id == upload_id))
-    audit.note(
+    audit.act(
         connection,
+        by,
         at=now,
-        actor=by.name,
-        address=by.address,
         action="delete upload",
         target=found.name,
     )

@@ -1,5 +1,6 @@
 """Debian's chromium, driven as a person would."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.console.running import PASSWORD
 
 CHROMIUM = "/usr/bin/chromium"
+# Where pictures are kept as a test's output; empty: beside its other files.
+PICTURES = os.environ.get("TEST_PICTURES", "")
 
 
 @contextmanager

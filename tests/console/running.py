@@ -12,10 +12,12 @@ from os import environ
 from pathlib import Path
 
 import httpx
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_scorer.console import accounts
 from stream_scorer.console.database import Database
 from stream_scorer.console.people import Role
+from tests.integration.stream import Stream
 
 NO_KAFKA = "127.0.0.1:1"  # where nobody answers: the console serves all the same
 PASSWORD = "correct horse battery"  # noqa: S105 - of no account but the tests'
@@ -109,3 +111,21 @@ def wait_origin(log: Path, process: "subprocess.Popen[bytes]") -> str:
                 return found[1]
         time.sleep(0.1)
     raise AssertionError(log.read_text())
+
+
+@contextmanager
+def over(stream: Stream, folder: Path) -> Iterator[tuple[Console, str]]:
+    """Start the command over a stream; give the console, with one of each role, and its labels."""
+    labels_topic = f"{stream.settings.group_id}-labels"
+    admin = AdminClient({"bootstrap.servers": stream.bootstrap, "log_level": 0})
+    made = admin.create_topics([NewTopic(labels_topic, stream.partitions, 1)])
+    made[labels_topic].result(30)
+    environ = {
+        "SCORER_KAFKA_BOOTSTRAP_SERVERS": stream.bootstrap,
+        **stream.names(),
+        "SCORER_LABELS_TOPIC": labels_topic,
+    }
+    with running(folder, f"sqlite:///{folder}/console.db", environ) as console:
+        for role in Role:
+            console.add(role.word, role)
+        yield console, labels_topic

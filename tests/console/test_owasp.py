@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from stream_scorer.console import ingest, schema
 from stream_scorer.console.people import Role
 from stream_scorer.console.queue import Filter
-from tests.console.browser import chromium, visit
+from tests.console.browser import visit
 from tests.console.running import Console, running
 from tests.console.test_flow import SETTINGS, TAKES, alert, alerts
 from tests.console.test_guard import COOKIE, page_of, shake, with_socket
@@ -43,12 +43,6 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         evil["features"] = {EVIL: 1.0}
         with each.database.writing() as connection:
             ingest.store(connection, alerts(alert(1), evil), TAKES)
-        yield each
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as each:
         yield each
 
 

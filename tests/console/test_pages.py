@@ -1,29 +1,24 @@
 """The pages in a real browser, over a real Kafka: from an alert on the topic to a label on it."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 from playwright.sync_api import Browser, expect
 
 from producer.generate import generate
 from stream_scorer.console import labels
-from stream_scorer.console.people import Role
-from tests.console.browser import visit
-from tests.console.running import Console, running
+from tests.console.browser import PICTURES, visit
+from tests.console.running import Console, over
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_stream import events
 from tests.test_cli import DATA
 
 pytestmark = pytest.mark.integration
 ROWS = 3000
-# Kept as a test's output.
-PICTURES = Path(os.environ.get("TEST_PICTURES", ""))
 
 
 @dataclass
@@ -39,7 +34,6 @@ class Whole:
 @pytest.fixture(scope="module")
 def whole(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     folder = tmp_path_factory.mktemp("pages")
-    pictures = PICTURES if PICTURES.name else folder
     with fresh_stream(kafka, folder, partitions=2, SCORER_THRESHOLD="0.01") as stream:
         rows = np.concatenate(list(generate(ROWS, seed=17)))[:, :-1]
         scorer = stream.start()
@@ -47,18 +41,8 @@ def whole(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whol
         stream.wait_committed(ROWS)
         assert scorer.stop() == 0
         assert len(stream.alerts()) > 3
-        labels_topic = f"{stream.settings.group_id}-labels"
-        admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
-        admin.create_topics([NewTopic(labels_topic, 2, 1)])[labels_topic].result(30)
-        environ = {
-            "SCORER_KAFKA_BOOTSTRAP_SERVERS": kafka,
-            **stream.names(),
-            "SCORER_LABELS_TOPIC": labels_topic,
-        }
-        with running(folder, f"sqlite:///{folder}/console.db", environ) as console:
-            for role in Role:
-                console.add(role.word, role)
-            yield Whole(stream, labels_topic, console, pictures)
+        with over(stream, folder) as (console, labels_topic):
+            yield Whole(stream, labels_topic, console, Path(PICTURES or folder))
 
 
 @pytest.mark.parametrize("width", [1280, 390])

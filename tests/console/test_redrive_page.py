@@ -1,25 +1,20 @@
 """Dead letters over a real Kafka: looked at with their bytes, and fed in again from the page."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 from playwright.sync_api import Browser, expect
 
-from stream_scorer.console.people import Role
-from tests.console.browser import visit
-from tests.console.running import Console, running
+from tests.console.browser import PICTURES, visit
+from tests.console.running import Console, over
 from tests.integration.stream import Stream, fresh_stream
 from tests.integration.test_dead_letters import ids, write_letters
 
 pytestmark = pytest.mark.integration
 LETTERS = 30
-# Kept as a test's output.
-PICTURES = Path(os.environ.get("TEST_PICTURES", ""))
 
 
 @dataclass
@@ -37,18 +32,8 @@ def whole(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whol
     folder = tmp_path_factory.mktemp("redrive")
     with fresh_stream(kafka, folder, partitions=2) as stream:
         wanted = write_letters(stream, LETTERS)
-        labels_topic = f"{stream.settings.group_id}-labels"
-        admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
-        admin.create_topics([NewTopic(labels_topic, 1, 1)])[labels_topic].result(30)
-        environ = {
-            "SCORER_KAFKA_BOOTSTRAP_SERVERS": kafka,
-            **stream.names(),
-            "SCORER_LABELS_TOPIC": labels_topic,
-        }
-        with running(folder, f"sqlite:///{folder}/console.db", environ) as console:
-            for role in Role:
-                console.add(role.word, role)
-            yield Whole(stream, console, wanted, PICTURES if PICTURES.name else folder)
+        with over(stream, folder) as (console, _):
+            yield Whole(stream, console, wanted, Path(PICTURES or folder))
 
 
 def test_operator_sees_the_bytes_and_redrives_each_once(whole: Whole, browser: Browser) -> None:

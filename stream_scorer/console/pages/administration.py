@@ -40,11 +40,10 @@ class Office:
 
         def act(connection: Connection, by: Person) -> None:
             sessions.end_all(connection, account.id)
-            audit.note(
+            audit.act(
                 connection,
+                by,
                 at=self.context.clock(),
-                actor=by.name,
-                address=by.address,
                 action="end sessions",
                 target=account.name,
             )
@@ -116,13 +115,9 @@ class Office:
         Words("h2", "Read from Kafka")
         rows_table(columns("topic", "partition", "next offset"), read)
         with ui.expansion("Settings in force").classes("w-full"):
-            shown = [
-                {"setting": name, "value": str(value)}
-                for name, value in self.context.settings.shown().items()
-            ]
-            ui.table(columns=columns("setting", "value"), rows=shown, row_key="setting").props(
-                "wrap-cells dense"
-            ).classes("w-full")
+            shown = self.context.settings.shown().items()
+            rows = [{"setting": name, "value": str(value)} for name, value in shown]
+            rows_table(columns("setting", "value"), rows)
         Words("h2", f"Audit trail (the last {AUDIT_ROWS})")
         rows_table(columns("when", "who", "from", "what", "of"), trail)
 

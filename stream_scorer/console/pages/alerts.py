@@ -16,7 +16,7 @@ from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.pages import live
 from stream_scorer.console.pages.alert_detail import draw_detail
 from stream_scorer.console.pages.alert_filters import draw_filters, keys_dialog, read, written
-from stream_scorer.console.pages.elements import WIDE, Words
+from stream_scorer.console.pages.elements import WIDE, Words, clicked_table, keys
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import counted
 from stream_scorer.console.people import Person, Role
@@ -326,16 +326,7 @@ def register(context: Context) -> None:
                         ui.button("Keys (?)", on_click=desk.keys.open, color=None).props(
                             "flat dense"
                         ).classes("quiet")
-                    desk.table = (
-                        ui.table(columns=COLUMNS, rows=[], row_key="id")
-                        .props("wrap-cells dense")
-                        .classes("newest")
-                    )
-                    desk.table.on(
-                        "row-click",
-                        lambda event: desk.open(str(event.args["id"])),
-                        js_handler="(event, row) => emit({id: row.id})",
-                    )
+                    desk.table = clicked_table(COLUMNS, desk.open)
                     desk.more = (
                         ui.button(
                             "Next page (])", on_click=lambda: desk.turn(forward=True), color=None
@@ -348,7 +339,7 @@ def register(context: Context) -> None:
                     await desk.draw()
             ui.timer(SENT_S, desk.watch_sent)
             ui.timer(PRESENT_S, desk.stay, immediate=False)
-            ui.keyboard(on_key=desk.key, ignore=["input", "select", "textarea"])
+            keys(desk.key)
             await desk.show()
             if open:
                 await desk.open(open)

@@ -18,7 +18,14 @@ from stream_scorer.console.graveyard import (
     Page,
     Row,
 )
-from stream_scorer.console.pages.elements import WIDE, Words, columns, rows_table
+from stream_scorer.console.pages.elements import (
+    WIDE,
+    Words,
+    clicked_table,
+    columns,
+    keys,
+    rows_table,
+)
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.live import latest
 from stream_scorer.console.pages.words import UNKNOWN, counted, moment_utc, number
@@ -310,16 +317,7 @@ def register(context: Context) -> None:
             yard.draw_plan()
             with ui.element("div").classes("queue"):
                 with ui.element("section").props('aria-label="List"'):
-                    yard.table = (
-                        ui.table(columns=COLUMNS, rows=[], row_key="id")
-                        .props("wrap-cells dense")
-                        .classes("newest")
-                    )
-                    yard.table.on(
-                        "row-click",
-                        lambda event: yard.open(int(event.args["id"])),
-                        js_handler="(event, row) => emit({id: row.id})",
-                    )
+                    yard.table = clicked_table(COLUMNS, lambda row: yard.open(int(row)))
                     with ui.row():
                         ui.button("Newest", on_click=yard.newest, color=None).props("flat").classes(
                             "quiet"
@@ -332,7 +330,7 @@ def register(context: Context) -> None:
                 with ui.element("section").props('aria-label="Dead letter"').classes("one"):
                     yard.draw_one()
             ui.timer(TICK_S, yard.tick)
-            ui.keyboard(on_key=yard.key, ignore=["input", "select", "textarea"])
+            keys(yard.key)
             await yard.show()
             if open.isascii() and open.isdigit() and len(open) < 20:  # noqa: PLR2004 - digits
                 await yard.open(int(open))

@@ -1,10 +1,11 @@
 """Plain HTML elements that hold text, which NiceGUI has no names for."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
+from nicegui.events import KeyEventArguments
 
 # Not on a phone.
 WIDE = {"classes": "wide", "headerClasses": "wide"}
@@ -43,3 +44,41 @@ def rows_table(columns: list[dict[str, Any]], rows: Sequence[Mapping[str, Any]])
     """Return a table of texts, as wide as the page."""
     table = ui.table(columns=columns, rows=[dict(row) for row in rows])
     return table.props("wrap-cells dense").classes("w-full")
+
+
+def clicked_table(columns: list[dict[str, Any]], on_click: Callable[[str], object]) -> ui.table:
+    """Return a table without rows yet; a click on one gives `on_click` its `id`."""
+    table = ui.table(columns=columns, rows=[], row_key="id").props("wrap-cells dense")
+    table.on(
+        "row-click",
+        lambda event: on_click(str(event.args["id"])),
+        js_handler="(event, row) => emit({id: row.id})",
+    )
+    return table.classes("newest")
+
+
+def keys(on_key: Callable[[KeyEventArguments], object]) -> None:
+    """Hear keys, but for those that are typed into a field."""
+    ui.keyboard(on_key=on_key, ignore=["input", "select", "textarea"])
+
+
+def histogram(names: Sequence[str], bars: Sequence[Any], *, across: str, up: str) -> dict[str, Any]:
+    """Return counts as a chart whose height is logarithmic, so that one in thousands is seen.
+
+    `bars` are as echarts takes them, None for none; `across` and `up` say what the axes are.
+    """
+    return {
+        "animation": False,
+        "aria": {"enabled": True},
+        "grid": {"left": 60, "right": 20, "top": 30, "bottom": 40},
+        "tooltip": {"trigger": "axis"},
+        "xAxis": {
+            "type": "category",
+            "data": list(names),
+            "name": across,
+            "nameLocation": "middle",
+            "nameGap": 25,
+        },
+        "yAxis": {"type": "log", "name": up, "min": 0.5, "startValue": 0.5},
+        "series": [{"type": "bar", "barCategoryGap": "5%", "data": list(bars)}],
+    }

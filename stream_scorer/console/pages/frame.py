@@ -9,7 +9,7 @@ from nicegui.events import KeyEventArguments
 from stream_scorer.console import doors
 from stream_scorer.console.context import Context
 from stream_scorer.console.guard import of_session
-from stream_scorer.console.pages.elements import Words, heading
+from stream_scorer.console.pages.elements import Words, heading, keys
 from stream_scorer.console.people import Person
 
 PAGES = {
@@ -51,7 +51,7 @@ def frame(context: Context, title: str, path: str) -> Iterator[Person]:
             token = ui.element("input").props('type="hidden" name="form_token"')
             token.props["value"] = person.form_token
             Words("button", "Sign out").classes("plain").props('type="submit"')
-    ui.keyboard(on_key=go_to_page(), ignore=["input", "select", "textarea"])
+    keys(go_to_page())
     with ui.element("div").props('id="page" tabindex="-1"').classes("page"):
         heading(title)
         yield person

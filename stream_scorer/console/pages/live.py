@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import run, ui
 
 from stream_scorer.console.context import Context
-from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.elements import Words, clicked_table, histogram, keys
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import UNKNOWN, age, clock_utc, number
 from stream_scorer.console.pulse import Snapshot
@@ -88,21 +88,12 @@ def latency(snapshot: Snapshot) -> str:
 
 def distribution(scores: Sequence[tuple[float, int]]) -> dict[str, Any]:
     """Return the scores that the scorer has given since it began, as a chart."""
-    return {
-        "animation": False,
-        "aria": {"enabled": True},
-        "grid": {"left": 60, "right": 20, "top": 30, "bottom": 40},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {
-            "type": "category",
-            "data": [f"{bound:g}" for bound, _ in scores],
-            "name": "probability up to",
-            "nameLocation": "middle",
-            "nameGap": 25,
-        },
-        "yAxis": {"type": "log", "name": "transactions", "min": 0.5, "startValue": 0.5},
-        "series": [{"type": "bar", "data": [count or None for _, count in scores]}],
-    }
+    return histogram(
+        [f"{bound:g}" for bound, _ in scores],
+        [count or None for _, count in scores],
+        across="probability up to",
+        up="transactions",
+    )
 
 
 def chart() -> dict[str, Any]:
@@ -181,23 +172,13 @@ def register(context: Context) -> None:
                 Words("h2", "Newest alerts")
                 pause = ui.switch("Pause (p)")
                 more = Words("span", "")
-            table = (
-                ui.table(columns=COLUMNS, rows=[], row_key="id")
-                .props("wrap-cells dense")
-                .classes("newest")
-            )
-            table.on(
-                "row-click",
-                lambda event: ui.navigate.to(f"/alerts?open={event.args['id']}"),
-                js_handler="(event, row) => emit({id: row.id})",
-            )
-            ui.keyboard(
-                on_key=lambda event: (
+            table = clicked_table(COLUMNS, lambda row: ui.navigate.to(f"/alerts?open={row}"))
+            keys(
+                lambda event: (
                     pause.set_value(not pause.value)
                     if event.key == "p" and event.action.keydown
                     else None
-                ),
-                ignore=["input", "select", "textarea"],
+                )
             )
             scores_panel(asking)
             shown = [-1]

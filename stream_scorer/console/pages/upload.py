@@ -6,7 +6,7 @@ from nicegui import run, ui
 
 from stream_scorer.console import uploads
 from stream_scorer.console.context import Context
-from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.elements import Words, histogram, rows_table
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import UNKNOWN, moment_utc, number
 from stream_scorer.console.people import Person, Role
@@ -36,38 +36,21 @@ def cells(row: ScoredRow) -> dict[str, str]:
     }
 
 
-def histogram(counts: list[int], threshold: float) -> dict[str, Any]:
-    """Return the histogram of probabilities as a chart; its axis is logarithmic: most are low."""
+def distribution(counts: list[int], threshold: float) -> dict[str, Any]:
+    """Return the histogram of probabilities as a chart."""
     width = 1 / len(counts)
-    return {
-        "animation": False,
-        "aria": {"enabled": True},
-        "grid": {"left": 60, "right": 20, "top": 30, "bottom": 40},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {
-            "type": "category",
-            "data": [f"{n * width:.2f}" for n in range(len(counts))],
-            "name": "probability from",
-            "nameLocation": "middle",
-            "nameGap": 25,
-        },
-        "yAxis": {"type": "log", "name": "rows", "min": 0.5, "startValue": 0.5},
-        "series": [
+    return histogram(
+        [f"{n * width:.2f}" for n in range(len(counts))],
+        [
             {
-                "type": "bar",
-                "barCategoryGap": "5%",
-                "data": [
-                    {
-                        "value": count or None,
-                        "itemStyle": {
-                            "color": "#c0392b" if (n + 1) * width > threshold else "#2471a3"
-                        },
-                    }
-                    for n, count in enumerate(counts)
-                ],
+                "value": count or None,
+                "itemStyle": {"color": "#c0392b" if (n + 1) * width > threshold else "#2471a3"},
             }
+            for n, count in enumerate(counts)
         ],
-    }
+        across="probability from",
+        up="rows",
+    )
 
 
 class Counter:
@@ -202,7 +185,7 @@ class Counter:
         model = summary["model"]
         text = f"Model {model['name']} {model['version']} ({model['sha256'][:12]}), "
         Words("p", text + f"fraud from {summary['threshold']:g}.")
-        ui.echart(histogram(summary["histogram"], summary["threshold"])).classes("rates").props(
+        ui.echart(distribution(summary["histogram"], summary["threshold"])).classes("rates").props(
             'role="img" aria-label="Rows by probability"'
         )
         if summary["problems"]:
@@ -220,8 +203,7 @@ class Counter:
                 on_change=lambda event: self.choose(str(event.value)),
             ).classes("w-32")
         self.rows = await run.io_bound(self._rows) or []
-        table = ui.table(columns=COLUMNS, rows=[cells(row) for row in self.rows], row_key="line")
-        table.props("wrap-cells dense").classes("w-full rows")
+        rows_table(COLUMNS, [cells(row) for row in self.rows]).classes("rows")
         if len(self.rows) == uploads.ROWS:
             ui.button("Next rows", on_click=self.forward, color=None).props("flat").classes("quiet")
 
