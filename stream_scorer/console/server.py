@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
+from nicegui import app as nicegui_app
 from nicegui import ui
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -85,6 +86,8 @@ def build(
     context = Context(settings, database, identity, pulse, jobs, clock, address.shown)
     for page in PAGES:
         page.register(context)
+    # No bar over the page at each request: it has no name, and nobody waits for it.
+    nicegui_app.config.quasar_config["loadingBar"]["skipHijack"] = True
     ui.run_with(app, title="stream-scorer", dark=None, language="en-GB", show_welcome_message=False)
     guard_messages(address, identity)
     return Guard(app, address=address, identity=identity)

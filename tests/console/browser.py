@@ -12,6 +12,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.console.running import PASSWORD
 
 CHROMIUM = "/usr/bin/chromium"
+# A label that is between two colours has a contrast that nobody reads.
+SETTLED = """() => document.getAnimations().every(
+    each => each.playState !== "running" || !(each instanceof CSSTransition)
+)"""
 # Where pictures are kept as a test's output; empty: beside its other files.
 PICTURES = os.environ.get("TEST_PICTURES", "")
 
@@ -53,7 +57,8 @@ class Visit:
         self.page.screenshot(path=self.pictures / f"{name}.png")
 
     def barriers(self) -> list[str]:
-        """Return what keeps somebody out, by axe-core's rules."""
+        """Return what keeps somebody out, by axe-core's rules, once no colour moves any more."""
+        self.page.wait_for_function(SETTLED)
         found = Axe().run(self.page).response["violations"]
         return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found]
 

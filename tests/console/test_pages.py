@@ -100,8 +100,11 @@ def labelled(whole: Whole) -> dict[bytes | None, bytes]:
     return {each.key(): each.value() or b"" for each in found}
 
 
-def test_queue_is_filtered_and_its_address_shows_the_same(whole: Whole, browser: Browser) -> None:
-    with visit(browser, whole.console.origin, whole.pictures) as window:
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_queue_is_filtered_and_its_address_shows_the_same(
+    whole: Whole, browser: Browser, *, dark: bool
+) -> None:
+    with visit(browser, whole.console.origin, whole.pictures, dark=dark) as window:
         window.sign_in("viewer")
         page = window.page
         page.goto(f"{whole.console.origin}/alerts?state=all")
@@ -110,6 +113,7 @@ def test_queue_is_filtered_and_its_address_shows_the_same(whole: Whole, browser:
         every = page.locator("tbody tr").count()
         page.get_by_text("More filters").click()
         page.get_by_label("Risk from").fill("0.5")
+        assert window.barriers() == []
         page.keyboard.press("Tab")
         page.wait_for_url("**least_risk=0.5**")
         expect(page.locator("tbody tr")).not_to_have_count(every)
