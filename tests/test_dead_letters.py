@@ -127,6 +127,8 @@ def test_a_record_that_no_scorer_wrote_is_no_dead_letter(headers: Headers, says:
         (Choice(partitions=(3,)), False),
         (Choice(topic="transactions"), True),
         (Choice(topic="others"), False),
+        (Choice(ids=("transactions/0/7", "transactions/7/7")), True),
+        (Choice(ids=("transactions/7/7",)), False),
         (Choice(codes=("DECODE",), partitions=(3,)), False),
     ],
     ids=repr,

@@ -12,6 +12,7 @@ from stream_scorer.console.identity import Identity
 from stream_scorer.console.jobs import Jobs
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.pulse import Pulse
+from stream_scorer.console.shelf import Shelf
 from stream_scorer.errors import BadInput
 
 
@@ -24,6 +25,7 @@ class Context:
     identity: Identity
     pulse: Pulse
     jobs: Jobs
+    shelf: Shelf
     clock: Callable[[], int]  # milliseconds since 1970
     address: str  # by which browsers reach it
 

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, select
@@ -11,13 +12,14 @@ from stream_scorer.console.people import Person, Role
 from stream_scorer.errors import BadInput
 
 FRAUD, GENUINE, UNSURE, WITHDRAWN, OPEN = "fraud", "genuine", "unsure", "withdrawn", "open"
+VERDICTS = (FRAUD, GENUINE, UNSURE)  # what a person can say
 # What each says of the transaction on the labels' topic; null takes back what was said before.
 LABEL_OF = {FRAUD: 1, GENUINE: 0, UNSURE: None, WITHDRAWN: None}
 LONGEST_NOTE = 2000
 
 
 class ConflictError(BadInput):
-    """Somebody else has labelled the alert since it was looked at."""
+    """The alert is not as it was looked at: somebody has labelled it since, or it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,28 @@ def mark(  # noqa: PLR0913 - what is said, and of which version
     return move(connection, alert, verdict)
 
 
+def mark_several(
+    connection: Connection,
+    by: Person,
+    *,
+    alerts: Iterable[tuple[str, int]],
+    verdict: str,
+    now: int,
+) -> int:
+    """Label alerts, each of the version that was looked at; return how many were as looked at.
+
+    The others are left as they are. Raises BadInput for what cannot be said, or by whom.
+    """
+    done = 0
+    for alert_id, version in alerts:
+        try:
+            mark(connection, by, alert_id=alert_id, verdict=verdict, version=version, now=now)
+        except ConflictError:
+            continue
+        done += 1
+    return done
+
+
 def undo(connection: Connection, by: Person, *, alert_id: str, version: int, now: int) -> int:
     """Say again what was said before the last label, or withdraw it; return the new version."""
     last = list(history(connection, alert_id))[:2]
@@ -129,7 +153,7 @@ def locked(connection: Connection, alert_id: str) -> Row[tuple[object, ...]]:
         select(schema.alert).where(schema.alert.c.alert_id == alert_id).with_for_update()
     ).one_or_none()
     if row is None:
-        raise BadInput(f"there is no alert {alert_id[:100]!r}")
+        raise ConflictError(f"there is no alert {alert_id[:100]!r}")
     return row
 
 

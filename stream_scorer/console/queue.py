@@ -18,6 +18,8 @@ STATES = ("open", "fraud", "genuine", "unsure", "all")
 ROWS = 50
 # Counting further takes as long as reading so many.
 MOST_COUNTED = 10_000
+# Alerts that are labelled together: each is a row, an audit line and a message of its own.
+MOST_MARKED = 1000
 # Milliseconds without a sign of life after which nobody looks at an alert any more.
 PRESENT_MS = 120_000
 SHOWN = (
@@ -140,12 +142,19 @@ def count(connection: Connection, wanted: Filter) -> int:
     return found
 
 
+def matching(connection: Connection, wanted: Filter) -> list[tuple[str, int]]:
+    """Return every alert's id and version, MOST_MARKED + 1 where there are more than that."""
+    query = select(ALERT.alert_id, ALERT.version).where(*wanted.conditions())
+    return [(row.alert_id, row.version) for row in connection.execute(query.limit(MOST_MARKED + 1))]
+
+
 @dataclass(frozen=True, slots=True)
 class Detail:
     """One alert with all that stands beside it."""
 
     row: Listed
-    body: dict[str, Any]  # as on the topic
+    text: str  # JSON, as on the topic
+    body: dict[str, Any]  # the same, read
     same: Sequence[Listed]  # other alerts of the transaction
     before: Sequence[Listed]  # neighbours in time, the nearest first
     after: Sequence[Listed]
@@ -162,6 +171,7 @@ def detail(connection: Connection, alert_id: str, *, by: Person, now: int) -> De
     same = select(*SHOWN).where(ALERT.transaction_id == row.transaction_id)
     return Detail(
         row,
+        body,
         json.loads(body),
         listed(connection, same.where(ALERT.id != row.id).limit(10)),
         listed(connection, neighbours(row, earlier=True)),

@@ -50,7 +50,7 @@ class Prepares(Protocol):
 class Plan:
     """What a look has found: what would be moved, and what not."""
 
-    code: str  # empty: all
+    choice: Choice
     counts: Counter[Fate]
     unfit: tuple[str, ...] = ()  # some, and why
 
@@ -65,7 +65,7 @@ class Progress:
     """How far a run is."""
 
     by: str
-    code: str
+    choice: Choice
     of: int
     counts: Counter[Fate] = field(default_factory=Counter)
     running: bool = True
@@ -90,8 +90,8 @@ class Redrives:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _thread: threading.Thread | None = None
 
-    def look(self, by: Person, code: str) -> Plan:
-        """Return what a redrive would do now; nothing is written.
+    def look(self, by: Person, choice: Choice) -> Plan:
+        """Return what a redrive of what is chosen would do now; nothing is written.
 
         Raises BadInput for who may not, KafkaTrouble if Kafka does not answer.
         """
@@ -102,10 +102,10 @@ class Redrives:
         def tell(batch: Batch) -> None:
             unfit.extend(batch.unfit[: 10 - len(unfit)])
 
-        order = Order(Choice(codes=(code,) if code else ()), dry_run=True)
+        order = Order(choice, dry_run=True)
         with self.prepare(self.settings, order, counts=counts, tell=tell) as ready:
             ready.run()
-        return Plan(code, counts, tuple(unfit))
+        return Plan(choice, counts, tuple(unfit))
 
     def start(self, by: Person, plan: Plan, typed: str) -> None:
         """Begin to redrive what was looked at, and no more than that.
@@ -133,9 +133,9 @@ class Redrives:
                     by,
                     at=self.clock(),
                     action="redrive",
-                    target=f"begins: {plan.code or 'all codes'}, {plan.moves} at most",
+                    target=f"begins: {chosen(plan.choice)}, {plan.moves} at most",
                 )
-            self.progress = Progress(by.name, plan.code, plan.moves)
+            self.progress = Progress(by.name, plan.choice, plan.moves)
             self._thread = threading.Thread(
                 target=self._go, args=(by, plan), name=NAME, daemon=True
             )
@@ -173,7 +173,7 @@ class Redrives:
             )
 
     def _run(self, plan: Plan, counts: Counter[Fate]) -> None:
-        order = Order(Choice(codes=(plan.code,) if plan.code else ()), limit=plan.moves)
+        order = Order(plan.choice, limit=plan.moves)
 
         def tell(_: Batch) -> None:
             self._set(counts=Counter(counts))
@@ -197,6 +197,13 @@ def refuse(by: Person) -> None:
     """Raise BadInput for who may not redrive."""
     if not by.may(Role.OPERATOR):
         raise BadInput("only an operator redrives dead letters")
+
+
+def chosen(choice: Choice) -> str:
+    """Say which dead letters are chosen."""
+    if choice.ids:
+        return f"{len(choice.ids)} marked"
+    return ", ".join(choice.codes) or "all codes"
 
 
 def in_words(counts: Counter[Fate]) -> str:

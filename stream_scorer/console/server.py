@@ -35,6 +35,7 @@ from stream_scorer.console.pages import (
 from stream_scorer.console.provider import Provider
 from stream_scorer.console.pulse import Pulse
 from stream_scorer.console.routes import HOME, TEMPLATES, routes
+from stream_scorer.console.shelf import Shelf
 from stream_scorer.console.signing import Desk
 from stream_scorer.console.sockets import guard_messages
 
@@ -83,7 +84,8 @@ def build(
             connection.exec_driver_sql("SELECT 1")
         return Response("ok\n", media_type="text/plain")
 
-    context = Context(settings, database, identity, pulse, jobs, clock, address.shown)
+    shelf = Shelf(settings.model, settings.model_sha256)
+    context = Context(settings, database, identity, pulse, jobs, shelf, clock, address.shown)
     for page in PAGES:
         page.register(context)
     # No bar over the page at each request: it has no name, and nobody waits for it.

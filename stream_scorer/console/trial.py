@@ -16,6 +16,8 @@ from stream_scorer.records import Matrix
 
 # Effects that are shown.
 SHOWN = 6
+# Share of training's rows beyond either end of what is usual; by how much a bin may miss it.
+TAIL, ROUNDED = 0.05, 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,20 @@ def is_number(value: object) -> bool:
         and abs(value) < 1e300  # noqa: PLR2004 - near the end of float64
         and math.isfinite(value)
     )
+
+
+def usual(model: Model) -> dict[str, tuple[float, float]]:
+    """Return between which values nine in ten of training's rows lie, one in twenty beyond each.
+
+    As near as the edges of the bins are; features without a histogram are left out.
+    """
+    found = {}
+    for name, known in model.histograms.items():
+        reached = np.cumsum(known.counts) / max(1, known.counts.sum())
+        low, high = np.searchsorted(reached, [TAIL + ROUNDED, 1 - TAIL - ROUNDED], side="right")
+        low, high = min(low, len(reached) - 1), min(high, len(reached) - 1)
+        found[name] = (float(known.edges[low]), float(known.edges[high + 1]))
+    return found
 
 
 def limits(model: Model, start: Mapping[str, float]) -> dict[str, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Which dead letters are meant: by code, time of failure, source partition and source topic."""
+"""Which dead letters are meant: by code, time of failure and where the record came from."""
 
 import re
 import time
@@ -23,6 +23,7 @@ class Choice(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     until_ms: int | None = None  # the failure before this
     partitions: tuple[int, ...] = ()  # of the source; sorted
     topic: str = ""  # the source
+    ids: tuple[str, ...] = ()  # topic/partition/offset of the source; sorted
 
     def takes(self, letter: Letter) -> bool:
         """Tell whether a dead letter is one of those that are meant."""
@@ -32,6 +33,7 @@ class Choice(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
             and (self.until_ms is None or letter.failed_at_ms < self.until_ms)
             and (not self.partitions or letter.partition in self.partitions)
             and (not self.topic or letter.topic == self.topic)
+            and (not self.ids or letter.id in self.ids)
         )
 
 
@@ -59,6 +61,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
         since: int | None,
         until: int | None,
         partitions: tuple[int, ...],
+        ids: tuple[str, ...],
         **rest: Any,  # noqa: ANN401 - the other options
     ) -> Any:  # noqa: ANN401 - what the command returns
         if since is not None and until is not None and since >= until:
@@ -68,6 +71,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
             since_ms=since,
             until_ms=until,
             partitions=tuple(sorted(set(partitions))),
+            ids=tuple(sorted(set(ids))),
         )
         return command(choice=choice, **rest)
 
@@ -92,6 +96,13 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             type=click.IntRange(0),
             help="Only records that came from this partition; repeat for more.",
+        ),
+        click.option(
+            "--id",
+            "ids",
+            multiple=True,
+            metavar="TOPIC/PARTITION/OFFSET",
+            help="Only the record that stood there; repeat for more.",
         ),
     )
     wrapped: Callable[..., Any] = run

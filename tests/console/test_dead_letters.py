@@ -19,6 +19,7 @@ from stream_scorer.console.database import Database
 from stream_scorer.console.graveyard import GONE, Body
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.redrives import Plan, Redrives, in_words
+from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.dead_letters.redriving import Redriver, Route
 from stream_scorer.dead_letters.running import Order
 from stream_scorer.dead_letters.walk import Batch, Fate, Task
@@ -177,7 +178,7 @@ def test_redrive_moves_what_was_looked_at_and_leaves_two_audit_lines(
 ) -> None:
     prepared = three_letters()
     desk = redrives(database, clock, prepared)
-    plan = desk.look(OLGA, "MISSING")
+    plan = desk.look(OLGA, Choice(codes=("MISSING",)))
     assert (plan.moves, prepared.kafka.committed) == (2, [])
     prepared.topic.fail(9, "MISSING")  # after the look: for another run
     prepared.may_go.set()
@@ -193,8 +194,27 @@ def test_redrive_moves_what_was_looked_at_and_leaves_two_audit_lines(
         ("olga", "redrive", "begins: MISSING, 2 at most"),
         ("olga", "redrive", f"ended: {in_words(desk.progress.counts)}"),
     ]
-    again = desk.look(OLGA, "MISSING")
+    again = desk.look(OLGA, Choice(codes=("MISSING",)))
     assert again.moves == 1
+
+
+def test_redrive_of_marked_ones_leaves_the_others_for_another_run(
+    database: Database, clock: Milliseconds
+) -> None:
+    prepared = three_letters()
+    desk = redrives(database, clock, prepared)
+    prepared.may_go.set()
+    marked = Choice(ids=("transactions/0/0", "transactions/0/2"))
+    for choice, count in ((marked, "2"), (Choice(), "1")):
+        desk.start(OLGA, desk.look(OLGA, choice), count)
+        desk.wait()
+    assert [each.id for each in prepared.kafka.committed] == [
+        "transactions/0/0",
+        "transactions/0/2",
+        "transactions/0/1",
+    ]
+    assert trail(database)[0][2] == "begins: 2 marked, 2 at most"
+    assert desk.look(OLGA, Choice()).moves == 0
 
 
 @pytest.mark.parametrize("typed", ["", "3", "two", "2 or so", "-2"])
@@ -203,7 +223,7 @@ def test_another_count_than_the_plans_starts_nothing(
 ) -> None:
     prepared = three_letters()
     desk = redrives(database, clock, prepared)
-    plan = desk.look(OLGA, "MISSING")
+    plan = desk.look(OLGA, Choice(codes=("MISSING",)))
     with pytest.raises(BadInput, match="type the count, 2"):
         desk.start(OLGA, plan, typed)
     assert (desk.progress, trail(database)) == (None, [])
@@ -215,9 +235,9 @@ def test_who_is_no_operator_neither_looks_nor_redrives(
     prepared = three_letters()
     desk = redrives(database, clock, prepared)
     ana = Person(2, "ana", Role.ANALYST, "", "", "", 0)
-    plan = desk.look(OLGA, "")
+    plan = desk.look(OLGA, Choice())
     with pytest.raises(BadInput, match="only an operator"):
-        desk.look(ana, "")
+        desk.look(ana, Choice())
     with pytest.raises(BadInput, match="only an operator"):
         desk.start(ana, plan, "3")
     assert len(prepared.orders) == 1
@@ -229,7 +249,7 @@ def test_one_redrive_at_a_time_in_this_console_and_in_all(
     prepared = three_letters()
     first = redrives(database, clock, prepared)
     second = redrives(database, clock, three_letters(), "two")
-    plan = first.look(OLGA, "")
+    plan = first.look(OLGA, Choice())
     first.start(OLGA, plan, "3")
     with pytest.raises(BadInput, match="olga redrives now"):
         first.start(OLGA, plan, "3")
@@ -248,7 +268,7 @@ def test_what_kafka_does_not_take_is_told_and_stays(
     prepared.kafka.before = lambda: DeliveryError("the topic is read-only")
     prepared.may_go.set()
     desk = redrives(database, clock, prepared)
-    desk.start(OLGA, desk.look(OLGA, ""), "3")
+    desk.start(OLGA, desk.look(OLGA, Choice()), "3")
     desk.wait()
     assert desk.progress is not None
     assert (desk.progress.moved, desk.progress.trouble) == (0, "the topic is read-only")
@@ -262,7 +282,7 @@ def test_error_of_ours_shows_a_mark_for_the_log_and_no_text(
     prepared.kafka.before = lambda: ZeroDivisionError("/secret/path")
     prepared.may_go.set()
     desk = redrives(database, clock, prepared)
-    desk.start(OLGA, desk.look(OLGA, ""), "3")
+    desk.start(OLGA, desk.look(OLGA, Choice()), "3")
     desk.wait()
     assert desk.progress is not None
     trouble = desk.progress.trouble
@@ -274,9 +294,9 @@ def test_what_would_be_parked_wants_a_topic_first(database: Database, clock: Mil
     prepared = Prepared(Topic())
     prepared.topic.fail(0, attempt="3")
     desk = redrives(database, clock, prepared)
-    plan = desk.look(OLGA, "")
+    plan = desk.look(OLGA, Choice())
     assert plan.counts == Counter({Fate.PARK: 1})
     with pytest.raises(BadInput, match="want SCORER_PARKING_TOPIC"):
         desk.start(OLGA, plan, "1")
     with pytest.raises(BadInput, match="nothing is to be redriven"):
-        desk.start(OLGA, Plan("", Counter()), "0")
+        desk.start(OLGA, Plan(Choice(), Counter()), "0")

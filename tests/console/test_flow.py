@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -10,7 +11,7 @@ from confluent_kafka import KafkaError, Message
 from sqlalchemy import func, select
 
 from stream_scorer.config import Settings
-from stream_scorer.console import ingest, keeping, labels, lease, schema
+from stream_scorer.console import ingest, keeping, labels, lease, queue, schema
 from stream_scorer.console.database import Database
 from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.outbox import Outbox
@@ -226,6 +227,39 @@ def test_faster_colleague_is_named_and_nothing_is_overwritten(database: Database
     assert states(database) == {"a1": ("genuine", 1)}
     mark(database, BEN, "fraud", 1)
     assert states(database) == {"a1": ("fraud", 2)}
+
+
+def test_several_are_labelled_but_for_those_that_somebody_was_faster_with(
+    database: Database,
+) -> None:
+    store(database, *alerts(*(alert(n) for n in range(4))))
+    mark(database, BEN, "genuine", 0, "a2")
+    with database.reading() as connection:
+        looked_at = dict(queue.matching(connection, Filter()))
+    assert looked_at == {"a0": 0, "a1": 0, "a3": 0}
+    mark(database, BEN, "genuine", 0, "a1")
+    with database.writing() as connection:
+        chosen = [*looked_at.items(), ("gone", 0)]
+        done = labels.mark_several(connection, ANA, alerts=chosen, verdict="fraud", now=6000)
+    assert done == 2
+    assert {key: state for key, (state, _) in states(database).items()} == {
+        "a0": "fraud",
+        "a1": "genuine",
+        "a2": "genuine",
+        "a3": "fraud",
+    }
+    assert count(database, schema.outbox) == 4
+
+
+def test_several_are_not_labelled_by_who_may_not_nor_with_what_is_no_verdict(
+    database: Database,
+) -> None:
+    store(database, *alerts(alert(1)))
+    viewer = replace(ANA, role=Role.VIEWER)
+    for by, verdict in ((viewer, "fraud"), (ANA, "guilty")):
+        with database.writing() as connection, pytest.raises(BadInput, match=r"analyst|guilty"):
+            labels.mark_several(connection, by, alerts=[("a1", 0)], verdict=verdict, now=6000)
+    assert states(database) == {"a1": ("open", 0)}
 
 
 def test_undo_says_again_what_was_said_before(database: Database) -> None:

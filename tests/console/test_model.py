@@ -17,6 +17,7 @@ from stream_scorer.config import SHIPPED_MODEL, Settings
 from stream_scorer.console import trial
 from stream_scorer.console.database import Database
 from stream_scorer.console.history import Histories, History, history
+from stream_scorer.console.pages.alert_detail import feature_rows
 from stream_scorer.console.pages.model import challenged, covers, drift_rows, serving
 from stream_scorer.console.pages.sliders import number_of
 from stream_scorer.console.pages.what_if_threshold import made_of, outcome
@@ -49,6 +50,26 @@ def test_model_that_says_nothing_of_its_making_has_a_card_without_figures(tiny_p
     assert card.text == ""
     assert card.facts["Model"] == "tiny 7"
     assert not any("Precision" in name for name in card.facts)
+
+
+def test_what_is_usual_holds_nine_in_ten_of_trainings_rows() -> None:
+    model = Model.load(SHIPPED_MODEL)
+    usual = trial.usual(model)
+    assert usual.keys() == model.histograms.keys()
+    for name, (low, high) in usual.items():
+        known = model.histograms[name]
+        inside = (known.edges[:-1] >= low) & (known.edges[1:] <= high)
+        assert 0.85 <= known.counts[inside].sum() / known.counts.sum() <= 1, name
+
+
+def test_feature_beyond_what_is_usual_is_said_in_a_word() -> None:
+    model = Model.load(SHIPPED_MODEL)
+    low, high = trial.usual(model)["V14"]
+    values = {"V14": low - 1, "V4": 99.0, "V1": 0.0, "V2": None}
+    rows = {row["feature"]: row for row in feature_rows(values, model)}
+    assert [rows[name]["says"] for name in values] == ["low", "high", "", ""]
+    assert rows["V14"]["nine in ten"] == f"{low:.4g} to {high:.4g}"
+    assert {row["nine in ten"] for row in feature_rows(values, None)} == {"-"}
 
 
 @pytest.mark.parametrize("odd", ["[]", "7", '{"rows": 1}', "{"])

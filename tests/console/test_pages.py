@@ -10,7 +10,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from producer.generate import generate
+from stream_scorer.config import SHIPPED_MODEL
 from stream_scorer.console import labels
+from stream_scorer.model import Model
 from tests.console.browser import PICTURES, visit
 from tests.console.running import Console, over
 from tests.integration.stream import Stream, fresh_stream, wait_for
@@ -43,6 +45,27 @@ def whole(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whol
         assert len(stream.alerts()) > 3
         with over(stream, folder) as (console, labels_topic):
             yield Whole(stream, labels_topic, console, Path(PICTURES or folder))
+
+
+def test_open_alert_is_verified_and_its_places_are_copied(whole: Whole, browser: Browser) -> None:
+    with visit(browser, whole.console.origin, whole.pictures) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.goto(f"{whole.console.origin}/alerts?state=all")
+        page.locator("tbody tr").first.click()
+        page.get_by_text("All features (30)").click()
+        page.get_by_role("columnheader", name="Nine in ten").wait_for()
+        page.get_by_text("Origin", exact=True).click()
+        page.get_by_role("button", name="Copy sha256").click()
+        page.get_by_text("Copied: sha256.").wait_for()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == Model.load(SHIPPED_MODEL).sha256
+        page.get_by_role("button", name="Verify").click()
+        page.get_by_text("Verified: scored again from its source record").wait_for()
+        window.picture("origin")
+        assert window.barriers() == []
+        assert window.sideways() == 0
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -92,6 +115,31 @@ def test_whole_labelling_goes_by_keyboard_and_reaches_kafka(whole: Whole, browse
     with whole.console.database.reading() as connection:
         (said,) = labels.history(connection, label["alert_id"])
     assert (said.verdict, said.actor) == ("fraud", "analyst")
+
+
+def test_marked_alerts_are_labelled_together_by_their_count(whole: Whole, browser: Browser) -> None:
+    with visit(browser, whole.console.origin, whole.pictures) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{whole.console.origin}/alerts?order=newest")
+        page.locator("tbody tr").first.wait_for()
+        window.ready()
+        before = len(labelled(whole))
+        boxes = page.locator("tbody input[type=checkbox]")
+        boxes.nth(1).check()
+        page.get_by_text("1 alert marked").wait_for()
+        boxes.nth(1).uncheck()
+        expect(page.get_by_text("1 alert marked")).to_have_count(0)
+        for key in ("j", "x", "j", "j", "X"):
+            page.keyboard.press(key)
+            page.wait_for_timeout(300)
+        page.get_by_text("3 alerts marked").wait_for()
+        expect(page.locator("tbody input:checked")).to_have_count(3)
+        window.picture("marked")
+        assert window.barriers() == []
+        page.get_by_role("button", name="Genuine: 3").click()
+        page.get_by_text("3 alerts labelled genuine.").wait_for()
+        wait_for("the labels", lambda: len(labelled(whole)) == before + 3)
 
 
 def labelled(whole: Whole) -> dict[bytes | None, bytes]:

@@ -51,6 +51,11 @@ def test_operator_sees_the_bytes_and_redrives_each_once(whole: Whole, browser: B
         expect(page.locator("tbody").last).to_contain_text("dlq.payload_sha256")
         window.picture("dead-letter")
         assert window.barriers() == []
+        first = page.locator("tbody input[type=checkbox]").first
+        first.check()
+        page.get_by_role("button", name="What would a redrive (1 marked) do?").click()
+        page.get_by_text("Dry run of 1 marked, nothing is written: 1 redriven").wait_for()
+        first.uncheck()
         page.get_by_role("button", name="What would a redrive do?").click()
         page.get_by_text(f"nothing is written: {LETTERS} redriven, 0 parked.").wait_for()
         page.get_by_label(f"Type {LETTERS} to redrive").fill("29")

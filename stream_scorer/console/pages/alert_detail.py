@@ -1,22 +1,28 @@
 """One alert, in the order in which a person decides: risk, buttons, reasons, neighbours, origin."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from nicegui import ui
 
-from stream_scorer.console import labels
+from stream_scorer.console import labels, trial
 from stream_scorer.console.labels import Said
-from stream_scorer.console.pages.elements import Words
+from stream_scorer.console.pages.elements import Words, columns, rows_table
 from stream_scorer.console.pages.words import UNKNOWN, moment_utc, number
 from stream_scorer.console.people import Role
 from stream_scorer.console.queue import Detail, Listed
+from stream_scorer.model import Model
 
 if TYPE_CHECKING:
     from stream_scorer.console.pages.alerts import Desk
 
 MORE, LESS = "#c0392b", "#2471a3"  # towards fraud, away from it
+USUAL = "nine in ten"  # of training's rows: from, to
+NUMBERS = ("value", "typical", USUAL)
+BEYOND = {-1: "low", 0: "", 1: "high"}
+SHORT = 12  # characters of a sha256 that are shown
 SENT = {
     "saved": "saved, waiting for Kafka",
     "sent": "sent to Kafka",
@@ -45,8 +51,8 @@ def draw_detail(desk: "Desk", detail: Detail, history: Sequence[Said]) -> None:
     draw_others("Other alerts of this transaction", desk, detail.same)
     around = [*reversed(detail.before), *detail.after]
     draw_others("Neighbours in time", desk, around)
-    draw_features(body)
-    draw_origin(body)
+    draw_features(body, desk.view.model)
+    draw_origin(desk, body)
     draw_history(history)
 
 
@@ -134,37 +140,64 @@ def draw_others(title: str, desk: "Desk", others: Sequence[Listed]) -> None:
                 ).props("flat no-caps dense").classes("quiet")
 
 
-def draw_features(body: dict[str, Any]) -> None:
-    """Draw every feature's value."""
+def draw_features(body: dict[str, Any], model: Model | None) -> None:
+    """Draw every feature's value against what is usual; `model` is who scored it, if at hand."""
     features = body.get("features")
     if not isinstance(features, dict):
         return
+    names = columns("feature", "value", "typical", USUAL, "says", right=NUMBERS, wide=("typical",))
     with ui.expansion(f"All features ({len(features)})").classes("w-full"):
-        rows = [
-            {"name": name, "value": f"{value:.6g}" if isinstance(value, int | float) else UNKNOWN}
-            for name, value in features.items()
-        ]
-        columns = [
-            {"name": "name", "label": "Feature", "field": "name", "align": "left"},
-            {"name": "value", "label": "Value", "field": "value", "align": "right"},
-        ]
-        ui.table(columns=columns, rows=rows, row_key="name").props("dense")
+        if model is None:
+            Words("p", "What is usual is not known: the model file here is another than scored it.")
+            names = columns("feature", "value", right=NUMBERS)
+        rows_table(names, feature_rows(features, model))
 
 
-def draw_origin(body: dict[str, Any]) -> None:
-    """Draw where the transaction stands, and which model scored it."""
+def feature_rows(features: dict[str, Any], model: Model | None) -> list[dict[str, str]]:
+    """Return one row a feature."""
+    typical = {} if model is None else trial.typical(model)
+    usual = {} if model is None else trial.usual(model)
+    rows = []
+    for name, value in features.items():
+        known = trial.is_number(value)
+        low, high = usual.get(name, (-math.inf, math.inf))
+        rows.append(
+            {
+                "feature": name,
+                "value": f"{value:.6g}" if known else UNKNOWN,
+                "typical": f"{typical[name]:.4g}" if name in typical else UNKNOWN,
+                USUAL: f"{low:.4g} to {high:.4g}" if name in usual else UNKNOWN,
+                "says": "" if not known else BEYOND[(value > high) - (value < low)],
+            }
+        )
+    return rows
+
+
+def draw_origin(desk: "Desk", body: dict[str, Any]) -> None:
+    """Draw where the transaction stands, and which model scored it; each to be copied."""
     source, model = body.get("source") or {}, body.get("model") or {}
     facts = {
         "Alert": body.get("alert_id"),
-        "Source": f"{source.get('topic')}/{source.get('partition')}/{source.get('offset')}",
+        "Topic": source.get("topic"),
+        "Partition": source.get("partition"),
+        "Offset": source.get("offset"),
         "Model": f"{model.get('name')} {model.get('version')}",
-        "sha256": str(model.get("sha256"))[:12],
+        "sha256": model.get("sha256"),
     }
-    with ui.expansion("Origin").classes("w-full"), ui.element("dl"):
-        for name, value in facts.items():
-            Words("dt", name)
-            Words("dd", str(value))
-        Words("dd", f"Check it: stream-scorer verify --id {body.get('alert_id')}")
+    with ui.expansion("Origin").classes("w-full"):
+        with ui.element("dl").classes("facts"):
+            for name, value in facts.items():
+                Words("dt", name)
+                with ui.element("dd"):
+                    Words("span", str(value)[:SHORT] if name == "sha256" else str(value))
+                    ui.button(
+                        "Copy",
+                        on_click=lambda name=name, value=value: desk.copy(name, str(value)),
+                        color=None,
+                    ).props(f'flat dense no-caps aria-label="Copy {name}"').classes("quiet")
+        if desk.person.may(Role.ANALYST):
+            ui.button("Verify", on_click=desk.verify, color=None).props("outline").classes("quiet")
+        desk.verified = Words("p", "").props('role="status"')
 
 
 def draw_history(history: Sequence[Said]) -> None:

@@ -24,6 +24,7 @@ TEXTS = ("state", "order", "text", "model_version")
 KEYS = {
     "j, k": "the next alert, the one before",
     "1, 2, 3": "fraud, genuine, unsure; then the next one",
+    "x": "mark the open alert; shift and x: and all since the last that was marked",
     "z": "undo",
     "s": "the first that nobody else looks at",
     "]": "the next page; [ the one before",

@@ -10,20 +10,22 @@ from nicegui import run, ui
 from nicegui.events import KeyEventArguments
 from sqlalchemy import Connection
 
-from stream_scorer.console import labels, queue
+from stream_scorer.console import labels, queue, rescoring
 from stream_scorer.console.context import Context
 from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.pages import live
 from stream_scorer.console.pages.alert_detail import draw_detail
 from stream_scorer.console.pages.alert_filters import draw_filters, keys_dialog, read, written
+from stream_scorer.console.pages.alert_marks import Marks
 from stream_scorer.console.pages.elements import WIDE, Words, clicked_table, keys
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import counted
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.queue import MOST_COUNTED, Cursor, Detail, Filter, Listed
-from stream_scorer.errors import BadInput
+from stream_scorer.errors import BadInput, ScorerError
+from stream_scorer.model import Model
 
-VERDICT_OF_KEY = {"1": labels.FRAUD, "2": labels.GENUINE, "3": labels.UNSURE}
+VERDICT_OF_KEY = dict(zip("123", labels.VERDICTS, strict=True))
 # Seconds between two notes that a person looks at an alert, and between two looks at the outbox.
 PRESENT_S, SENT_S = 30.0, 1.0
 COLUMNS: list[dict[str, Any]] = [
@@ -53,6 +55,7 @@ class View:
     after: Cursor | None = None
     total: int = 0
     detail: Detail | None = None
+    model: Model | None = None  # that scored the open alert, if the console has it
 
     def address(self) -> str:
         """Return the page's address as it is now."""
@@ -88,10 +91,12 @@ class Desk:
         self.view = view
         self.person = person
         self.said: Words
+        self.verified: Words
         self.table: ui.table
         self.title: Words
         self.more: ui.button
         self.search: ui.input
+        self.marks = Marks(self)
         self.keys = keys_dialog()
         self.actions: dict[str, Callable[[], object]] = {
             **{key: partial(self.mark, verdict) for key, verdict in VERDICT_OF_KEY.items()},
@@ -99,6 +104,8 @@ class Desk:
             "k": lambda: self.open(self.view.beside(-1)),
             "z": self.undo,
             "s": self.next_free,
+            "x": lambda: self.choose_open(self.marks.toggle),
+            "X": lambda: self.choose_open(self.marks.span),
             "r": lambda: self.filter(self.view.wanted),
             "]": lambda: self.turn(forward=True),
             "[": lambda: self.turn(forward=False),
@@ -120,7 +127,16 @@ class Desk:
         now = self.context.clock()
         with self.context.database.writing() as connection:
             queue.look(connection, alert_id, self.person, now)
-            return queue.detail(connection, alert_id, by=self.person, now=now)
+            detail = queue.detail(connection, alert_id, by=self.person, now=now)
+        self.view.model = None
+        if detail is not None:
+            try:
+                model = self.context.shelf.card().model
+            except BadInput:  # the page Model says so
+                return detail
+            if model.sha256 == (detail.body.get("model") or {}).get("sha256"):
+                self.view.model = model
+        return detail
 
     def _history(self) -> list[labels.Said]:
         if self.view.detail is None:
@@ -139,6 +155,8 @@ class Desk:
         await run.io_bound(self._reload)
         now = self.context.clock()
         self.table.rows = [cells(each, now) for each in self.view.rows]
+        self.marks.keep()
+        self.point()
         self.title.set_text(counted(self.view.total, MOST_COUNTED, "alert"))
         self.more.set_visibility(self.view.after is not None)
         if not self.view.rows:
@@ -148,6 +166,17 @@ class Desk:
                 else "No open alerts. New ones appear here by themselves: press r."
             )
 
+    def point(self) -> None:
+        """Show in the queue what is marked, and which one is open."""
+        opened = self.view.detail.row.alert_id if self.view.detail else ""
+        for row in self.table.rows:
+            row |= {
+                "called": row["transaction"],
+                "marked": row["id"] in self.marks.chosen,
+                "opened": row["id"] == opened,
+            }
+        self.table.update()
+
     async def open(self, alert_id: str | None) -> None:
         """Open an alert on the right."""
         if alert_id is None:
@@ -156,6 +185,7 @@ class Desk:
         if self.view.detail is None:
             self.said.set_text("There is no such alert here: it may be older than what is kept.")
         ui.navigate.history.replace(self.view.address())
+        self.point()
         await self.draw.refresh()
 
     async def mark(self, verdict: str, note: str = "") -> None:
@@ -198,6 +228,11 @@ class Desk:
             onwards=False,
         )
 
+    def choose_open(self, mark: Callable[[str], None]) -> None:
+        """Mark the open alert, for who labels."""
+        if self.view.detail is not None and self.person.may(Role.ANALYST):
+            mark(self.view.detail.row.alert_id)
+
     async def next_free(self) -> None:
         """Open the first alert that nobody else looks at."""
 
@@ -219,12 +254,14 @@ class Desk:
             self.view.cursors.pop()
         else:
             return
+        self.marks.clear()
         await self.show()
 
     async def filter(self, wanted: Filter) -> None:
         """Show other alerts."""
         self.view.wanted = wanted
         self.view.cursors.clear()
+        self.marks.clear()
         ui.navigate.history.replace(self.view.address())
         self.said.set_text("")
         await self.show()
@@ -307,8 +344,28 @@ class Desk:
 
     def copy_link(self) -> None:
         """Copy the address of what is shown."""
-        ui.clipboard.write(self.context.address + self.view.address())
-        self.said.set_text("The link is copied.")
+        self.copy("link", self.context.address + self.view.address())
+
+    def copy(self, name: str, text: str) -> None:
+        """Copy a text of that name."""
+        ui.clipboard.write(text)
+        self.said.set_text(f"Copied: {name}.")
+
+    async def verify(self) -> None:
+        """Score the open alert again from its source record, and say what comes of it."""
+        detail = self.view.detail
+        if detail is None:
+            return
+        self.verified.set_text("Scoring it again.")
+
+        def again() -> str:
+            self.context.acting(self.person, Role.ANALYST)
+            return rescoring.verify(self.context.settings, self.context.shelf, detail.text)
+
+        try:
+            self.verified.set_text(await run.io_bound(again) or "")
+        except ScorerError as exc:
+            self.verified.set_text(str(exc))
 
 
 def register(context: Context) -> None:
@@ -326,7 +383,9 @@ def register(context: Context) -> None:
                         ui.button("Keys (?)", on_click=desk.keys.open, color=None).props(
                             "flat dense"
                         ).classes("quiet")
-                    desk.table = clicked_table(COLUMNS, desk.open)
+                    desk.marks.draw()
+                    on_mark = desk.marks.toggle if person.may(Role.ANALYST) else None
+                    desk.table = clicked_table(COLUMNS, desk.open, on_mark)
                     desk.more = (
                         ui.button(
                             "Next page (])", on_click=lambda: desk.turn(forward=True), color=None

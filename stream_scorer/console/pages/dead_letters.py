@@ -30,7 +30,8 @@ from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.live import latest
 from stream_scorer.console.pages.words import UNKNOWN, counted, moment_utc, number
 from stream_scorer.console.people import Person, Role
-from stream_scorer.console.redrives import Plan, Progress, Redrives, in_words
+from stream_scorer.console.redrives import Plan, Progress, Redrives, chosen, in_words
+from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.errors import BadInput, KafkaTrouble, ScorerError
 from stream_scorer.places import PlaceReader
 
@@ -53,6 +54,7 @@ def cells(row: Row) -> dict[str, Any]:
         "time": moment_utc(row.failed_at),
         "code": row.code,
         "source": row.source,
+        "called": row.source,
         "key": UNKNOWN if row.key is None else graveyard.shown(row.key, 40)[1],
         "size": number(row.size),
     }
@@ -60,18 +62,17 @@ def cells(row: Row) -> dict[str, Any]:
 
 def planned(plan: Plan) -> str:
     """Say what a redrive would do."""
-    code = plan.code or ALL
+    which = chosen(plan.choice)
     if not plan.moves:
-        return f"Dry run of {code}: nothing is to be redriven ({in_words(plan.counts)})."
-    return f"Dry run of {code}, nothing is written: {in_words(plan.counts)}."
+        return f"Dry run of {which}: nothing is to be redriven ({in_words(plan.counts)})."
+    return f"Dry run of {which}, nothing is written: {in_words(plan.counts)}."
 
 
 def going(progress: Progress | None) -> str:
     """Say how far the last redrive is."""
     if progress is None:
         return ""
-    code = progress.code or ALL
-    said = f"Redrive of {code} by {progress.by}: {in_words(progress.counts)}"
+    said = f"Redrive of {chosen(progress.choice)} by {progress.by}: {in_words(progress.counts)}"
     if progress.running:
         return f"{said}; {progress.moved:,} of {progress.of:,}."
     return f"{said}. It has ended. {progress.trouble}".strip()
@@ -92,11 +93,13 @@ class Yard:
         self.opened: Row | None = None
         self.body: Body | str = ""
         self.plan: Plan | None = None
+        self.marked: set[str] = set()  # sources of rows of the page
         self.said: Words
         self.progress: Words
         self.table: ui.table
         self.more: ui.button
         self.codes: ui.select
+        self.dry_run: ui.button
 
     # What is asked, away from the event loop.
 
@@ -121,7 +124,9 @@ class Yard:
 
     def _look(self) -> Plan:
         by = self.context.acting(self.person, Role.OPERATOR)
-        return self.redrives.look(by, self.code)
+        codes = (self.code,) if self.code else ()
+        choice = Choice(ids=tuple(sorted(self.marked))) if self.marked else Choice(codes=codes)
+        return self.redrives.look(by, choice)
 
     def _start(self, plan: Plan, typed: str) -> None:
         by = self.context.acting(self.person, Role.OPERATOR)
@@ -132,13 +137,29 @@ class Yard:
     async def show(self) -> None:
         """Draw counts and list as they are now."""
         await run.io_bound(self._read)
+        self.marked.clear()
         self.table.rows = [cells(row) for row in self.page.rows]
+        self.point()
         self.more.set_visibility(self.page.after is not None)
         codes = {"": ALL, **{code: code for code in self.counts}}
         if self.code not in codes:
             codes[self.code] = self.code
         self.codes.set_options(codes, value=self.code)
         self.draw_counts.refresh()
+
+    def point(self) -> None:
+        """Show in the list what is marked, and which one is open."""
+        for row in self.table.rows:
+            row["marked"] = row["called"] in self.marked
+            row["opened"] = self.opened is not None and row["id"] == self.opened.id
+        self.table.update()
+        marked = f" ({len(self.marked)} marked)" if self.marked else ""
+        self.dry_run.set_text(f"What would a redrive{marked} do?")
+
+    def mark(self, row_id: str) -> None:
+        """Mark a dead letter of the page, or take its mark away."""
+        self.marked ^= {row.source for row in self.page.rows if str(row.id) == row_id}
+        self.point()
 
     async def choose(self, code: str) -> None:
         """Show one code, or all."""
@@ -171,6 +192,7 @@ class Yard:
             return
         self.said.set_text("")
         self._keep_address()
+        self.point()
         self.draw_one.refresh()
 
     async def look(self) -> None:
@@ -309,15 +331,17 @@ def register(context: Context) -> None:
                     label="Code",
                     on_change=lambda event: yard.choose(event.value),
                 ).classes("w-40")
-                ui.button("What would a redrive do?", on_click=yard.look, color=None).props(
-                    "outline"
-                ).classes("quiet")
+                yard.dry_run = (
+                    ui.button("What would a redrive do?", on_click=yard.look, color=None)
+                    .props("outline")
+                    .classes("quiet")
+                )
             yard.said = Words("p", "").props('role="status"').classes("said")
             yard.progress = Words("p", going(redrives.progress)).props('role="status"')
             yard.draw_plan()
             with ui.element("div").classes("queue"):
                 with ui.element("section").props('aria-label="List"'):
-                    yard.table = clicked_table(COLUMNS, lambda row: yard.open(int(row)))
+                    yard.table = clicked_table(COLUMNS, lambda row: yard.open(int(row)), yard.mark)
                     with ui.row():
                         ui.button("Newest", on_click=yard.newest, color=None).props("flat").classes(
                             "quiet"

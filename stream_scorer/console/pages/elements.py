@@ -10,6 +10,15 @@ from nicegui.events import KeyEventArguments
 # Not on a phone.
 WIDE = {"classes": "wide", "headerClasses": "wide"}
 
+# The box of a row; what the row holds is data to it, never part of it.
+BOX = """
+<q-td :props="props">
+  <input type="checkbox" :checked="props.row.marked" class="mark"
+    :aria-label="'Mark ' + props.row.called" @click.stop="$parent.$emit('mark', props.row.id)">
+</q-td>
+"""
+MARKED = {"name": "marked", "label": "Marked", "field": "marked", "align": "left"}
+
 
 class Words(TextElement):
     """An element of any tag with a text, which is never read as HTML."""
@@ -46,9 +55,23 @@ def rows_table(columns: list[dict[str, Any]], rows: Sequence[Mapping[str, Any]])
     return table.props("wrap-cells dense").classes("w-full")
 
 
-def clicked_table(columns: list[dict[str, Any]], on_click: Callable[[str], object]) -> ui.table:
-    """Return a table without rows yet; a click on one gives `on_click` its `id`."""
+def clicked_table(
+    columns: list[dict[str, Any]],
+    on_click: Callable[[str], object],
+    on_mark: Callable[[str], object] | None = None,
+) -> ui.table:
+    """Return a table without rows yet; a click on one gives `on_click` its `id`.
+
+    The row whose `opened` is true is told from the others. With `on_mark` each has a box, ticked if
+    `marked` is true, which says what the row is `called` and gives `on_mark` its `id`.
+    """
+    if on_mark is not None:
+        columns = [MARKED, *columns]
     table = ui.table(columns=columns, rows=[], row_key="id").props("wrap-cells dense")
+    if on_mark is not None:
+        table.add_slot("body-cell-marked", BOX)
+        table.on("mark", lambda event: on_mark(str(event.args)))
+    table.props(""":table-row-class-fn="row => row.opened ? 'opened' : ''" """)
     table.on(
         "row-click",
         lambda event: on_click(str(event.args["id"])),

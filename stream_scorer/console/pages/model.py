@@ -11,7 +11,7 @@ from stream_scorer.console.pages.what_if_transaction import TransactionPanel
 from stream_scorer.console.pages.words import UNKNOWN, age, number
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.scorer_metrics import Asking, Scorer, judgement
-from stream_scorer.console.shelf import Card, Shelf
+from stream_scorer.console.shelf import Card
 from stream_scorer.drift import FEWEST_ROWS
 from stream_scorer.errors import BadInput
 
@@ -126,9 +126,7 @@ def draw_card(card: Card) -> None:
         Words("p", "It does not say how it was trained and tested.")
 
 
-async def draw_what_if(
-    context: Context, histories: Histories, shelf: Shelf, person: Person, alert: str
-) -> None:
+async def draw_what_if(context: Context, histories: Histories, person: Person, alert: str) -> None:
     """Draw the sliders, for who may turn them."""
     Words("h2", "What if the threshold were another?")
     if not person.may(Role.ANALYST):
@@ -137,7 +135,7 @@ async def draw_what_if(
     await ThresholdPanel(context, histories, person).draw()
     Words("h2", "What if a transaction were another?")
     Words("p", "Nothing is written, sent or kept.")
-    transaction = TransactionPanel(context, shelf, person, alert)
+    transaction = TransactionPanel(context, person, alert)
     try:
         verdict = await run.io_bound(transaction.prepare)
     except BadInput as exc:
@@ -150,7 +148,6 @@ async def draw_what_if(
 def register(context: Context) -> None:
     """Add the page."""
     settings = context.settings
-    shelf = Shelf(settings.model, settings.model_sha256)
     asking = Asking(settings.console_metrics)
     histories = Histories(context.database, context.clock)
 
@@ -159,12 +156,12 @@ def register(context: Context) -> None:
         with frame(context, "Model", "/model") as person:
             card = None
             try:
-                card = await run.io_bound(shelf.card)
+                card = await run.io_bound(context.shelf.card)
             except BadInput as exc:
                 Words("p", str(exc))
             if card is not None:
                 draw_card(card)
             panel = Panel(asking, card)
             panel.draw()
-            await draw_what_if(context, histories, shelf, person, alert)
+            await draw_what_if(context, histories, person, alert)
             ui.timer(TICK_S, panel.look)

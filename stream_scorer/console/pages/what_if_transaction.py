@@ -10,7 +10,6 @@ from stream_scorer.console.pages.alert_detail import bars
 from stream_scorer.console.pages.elements import Words
 from stream_scorer.console.pages.sliders import number_of, slider
 from stream_scorer.console.people import Person, Role
-from stream_scorer.console.shelf import Shelf
 from stream_scorer.console.trial import Verdict
 from stream_scorer.errors import BadInput
 from stream_scorer.model import Model
@@ -21,10 +20,9 @@ LONGEST_ID = 100
 class TransactionPanel:
     """One analyst's transaction."""
 
-    def __init__(self, context: Context, shelf: Shelf, person: Person, alert_id: str) -> None:
+    def __init__(self, context: Context, person: Person, alert_id: str) -> None:
         """Begin from an alert, or from the median genuine transaction if `alert_id` is empty."""
         self.context = context
-        self.shelf = shelf
         self.person = person
         self.alert_id = alert_id[:LONGEST_ID]
         self.model: Model | None = None
@@ -43,7 +41,7 @@ class TransactionPanel:
     def prepare(self) -> Verdict:
         """Load the model and the transaction to begin with."""
         self.context.acting(self.person, Role.ANALYST)
-        self.model = model = self.shelf.card().model
+        self.model = model = self.context.shelf.card().model
         self.start = trial.typical(model)
         self.origin = "the median genuine transaction"
         trouble = ""

@@ -1,0 +1,73 @@
+"""More alerts than a page shows, labelled together; no Kafka, so the labels wait."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from stream_scorer.console.people import Role
+from tests.console.browser import visit
+from tests.console.running import NO_KAFKA, Console, running
+from tests.console.test_flow import BEN, alert, alerts, mark, states, store
+
+pytestmark = pytest.mark.integration
+ALERTS = 60
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Iterator[Console]:
+    settings = {"SCORER_KAFKA_BOOTSTRAP_SERVERS": NO_KAFKA}
+    with running(tmp_path, f"sqlite:///{tmp_path}/console.db", settings) as each:
+        for role in Role:
+            each.add(role.word, role)
+        store(each.database, *alerts(*(alert(n) for n in range(ALERTS))))
+        yield each
+
+
+def test_all_that_match_are_labelled_once_their_count_is_typed(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{console.origin}/alerts")
+        page.locator("tbody tr").first.wait_for()
+        window.ready()
+        page.get_by_label("Mark t59").check()
+        page.get_by_role("button", name=f"All {ALERTS} alerts that match").click()
+        page.get_by_text(f"{ALERTS} alerts marked").wait_for()
+        page.get_by_role("button", name=f"Fraud: {ALERTS}").click()
+        page.get_by_text(f"Type the count, {ALERTS}, to label them.").wait_for()
+        assert {state for state, _ in states(console.database).values()} == {"open"}
+        page.get_by_label(f"Type {ALERTS} to label").fill(str(ALERTS))
+        assert window.barriers() == []
+        mark(console.database, BEN, "genuine", 0, "a7")
+        page.get_by_role("button", name=f"Fraud: {ALERTS}").click()
+        page.get_by_text(f"{ALERTS - 1} alerts labelled fraud. 1 left: somebody else").wait_for()
+        page.get_by_text("0 alerts").wait_for()
+    found = states(console.database)
+    assert found.pop("a7") == ("genuine", 1)
+    assert {state for state, _ in found.values()} == {"fraud"}
+
+
+def test_viewer_has_no_boxes_and_marks_go_with_the_filter(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("viewer")
+        page = window.page
+        page.goto(f"{console.origin}/alerts")
+        page.locator("tbody tr").first.click()
+        expect(page.locator("tbody input")).to_have_count(0)
+        page.keyboard.press("x")
+        expect(page.get_by_text("1 alert marked")).to_have_count(0)
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{console.origin}/alerts")
+        page.locator("tbody input").first.check()
+        page.get_by_text("1 alert marked").wait_for()
+        page.get_by_role("button", name="Next page").click()
+        expect(page.get_by_text("1 alert marked")).to_have_count(0)
+        expect(page.locator("tbody input:checked")).to_have_count(0)
