@@ -5,12 +5,13 @@ import queue
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from stream_scorer.config import Settings
-from stream_scorer.console import uploads
+from stream_scorer.console import lease, uploads
 from stream_scorer.console.database import Database
 from stream_scorer.console.uploads import ScoredRow
 
@@ -20,8 +21,12 @@ Job = tuple[str, Path, str]  # upload's id, the file, its name
 class Jobs:
     """The files that wait to be scored, and the one that is."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Callable[[], int]) -> None:
-        """Score with the model and the threshold of the settings."""
+    def __init__(
+        self, settings: Settings, database: Database, clock: Callable[[], int], folder: Path
+    ) -> None:
+        """Score with the model and the threshold of the settings; files wait in `folder`."""
+        self.folder = folder
+        self.holder = f"{uploads.HOLDER}{uuid.uuid4().hex}"  # of this run of the console
         self._settings = settings
         self._database = database
         self._clock = clock
@@ -29,8 +34,14 @@ class Jobs:
         self._process: subprocess.Popen[str] | None = None
         self._scoring = ""
         self._lock = threading.Lock()
-        with database.writing() as connection:
-            uploads.interrupted(connection)
+        self.live()
+
+    def live(self) -> None:
+        """Give a sign of life, and give up what a console was scoring that gives none any more."""
+        with self._database.writing() as connection:
+            now = self._clock()
+            lease.hold(connection, self.holder, self.holder, now)
+            uploads.interrupted(connection, now)
 
     def add(self, upload_id: str, path: Path, name: str) -> None:
         """Put a file behind those that wait; it is deleted once it is scored."""

@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
-from stream_scorer.console import ingest, keeping, lease, server, upload_routes, uploads
+from stream_scorer.console import ingest, keeping, lease, server, uploads
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
+from stream_scorer.console.folders import own_folder
 from stream_scorer.console.jobs import Jobs
 from stream_scorer.console.outbox import Outbox
 from stream_scorer.console.pulse import Pulse
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks for labels to send, between two snapshots, and after trouble.
 SEND_S, PULSE_S, AGAIN_S = 0.2, 0.5, 2.0
-TIDY_S = 60.0
+TIDY_S, LIVE_S = 60.0, 3.0
 QUIET = {"log_level": "0"}  # what is wrong is told on the pages, and once in the log
 
 
@@ -48,10 +49,7 @@ def run(settings: Settings) -> None:
         clock=server.now_ms,
     )
     asks = clients.consumer(settings, QUIET)
-    upload_routes.prepare(settings.console_uploads)
-    jobs = Jobs(settings, database, server.now_ms)
     pulse = Pulse(database, asks, settings.transactions_topic, outbox.waiting)
-    app = server.build(settings, database, pulse, jobs, address=address)
     logger.info("Console on %s, data in %s", address.shown, database.shown)
     failed: list[BaseException] = []
 
@@ -60,6 +58,9 @@ def run(settings: Settings) -> None:
         signal.raise_signal(signal.SIGTERM)
 
     with ExitStack() as stack:
+        folder = stack.enter_context(own_folder(settings.console_uploads))
+        jobs = Jobs(settings, database, server.now_ms, folder)
+        app = server.build(settings, database, pulse, jobs, address=address)
         stack.callback(database.close)
         stack.callback(asks.close)
         stack.callback(reader.close)
@@ -68,6 +69,7 @@ def run(settings: Settings) -> None:
             ("outbox", outbox.round, SEND_S),
             ("pulse", pulse.look, PULSE_S),
             ("uploads", jobs.turn, 0.0),
+            ("signs of life", jobs.live, LIVE_S),
             ("keeping", lambda: tidy_up(settings, database), TIDY_S),
         ):
             stack.enter_context(beside(name, turn, pause_s, pulse.trouble, fail))

@@ -190,6 +190,7 @@ upload = Table(
     Column("problem", String(1000), nullable=False),
     Column("progress", Double, nullable=False),  # share of the file, 0 to 1
     Column("summary", Text, nullable=False),  # JSON; empty until it is done
+    Column("holder", String(50), nullable=False),  # lease of the console that scores it
     moment("created_at"),
 )
 

@@ -61,7 +61,7 @@ def build(
     identity = Identity(database, clock)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.include_router(upload_routes.routes(settings.console_uploads, database, jobs, clock))
+    app.include_router(upload_routes.routes(database, jobs, clock))
     app.include_router(routes(database, Desk(database, clock), address, clock))
 
     if settings.console_oidc_issuer:

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select
 
@@ -52,6 +53,28 @@ def find(connection: Connection, session_id: str, now: int) -> Person | None:
         return None
     role = Role.of(row.role)
     return Person(row.user_id, row.name, role, row.id, row.form_token, row.address, row.used_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A session that has not ended, as administrators see it."""
+
+    id: str
+    user_id: int
+    address: str
+    created_at: int
+    used_at: int
+
+
+def still_open(connection: Connection, now: int) -> list[Open]:
+    """Return the sessions that have not ended, the newest first."""
+    session = schema.session.c
+    rows = connection.execute(
+        select(session.id, session.user_id, session.address, session.created_at, session.used_at)
+        .where(session.created_at > now - LONGEST_MS, session.used_at > now - IDLE_MS)
+        .order_by(session.created_at.desc(), session.id)
+    )
+    return [Open(*row) for row in rows]
 
 
 def touch(connection: Connection, session_id: str, now: int) -> None:

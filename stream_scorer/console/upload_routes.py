@@ -43,11 +43,8 @@ class TooLargeError(Exception):
 class Intake:
     """Takes files in; the guard has looked at session and role before."""
 
-    def __init__(
-        self, folder: Path, database: Database, jobs: Jobs, clock: Callable[[], int]
-    ) -> None:
-        """Keep files in `folder` until `jobs` has scored them."""
-        self._folder = folder
+    def __init__(self, database: Database, jobs: Jobs, clock: Callable[[], int]) -> None:
+        """Keep files in the folder of `jobs` until it has scored them."""
         self._database = database
         self._jobs = jobs
         self._clock = clock
@@ -81,7 +78,7 @@ class Intake:
             if suffix not in READERS:
                 raise BadInput(f"{name}: want a file that ends in {', '.join(READERS)}")
             upload_id = secrets.token_hex(16)
-            path = self._folder / f"{upload_id}{suffix}"
+            path = self._jobs.folder / f"{upload_id}{suffix}"
             size = await asyncio.to_thread(keep, file, path)
         finally:
             await form.close()
@@ -92,14 +89,20 @@ class Intake:
     def _begin(self, person: Person, upload_id: str, name: str, size: int) -> None:
         with self._database.writing() as connection:
             uploads.begin(
-                connection, person, upload_id=upload_id, name=name, size=size, now=self._clock()
+                connection,
+                person,
+                upload_id=upload_id,
+                name=name,
+                size=size,
+                holder=self._jobs.holder,
+                now=self._clock(),
             )
 
 
-def routes(folder: Path, database: Database, jobs: Jobs, clock: Callable[[], int]) -> APIRouter:
+def routes(database: Database, jobs: Jobs, clock: Callable[[], int]) -> APIRouter:
     """Return the routes for files in and out."""
     router = APIRouter(include_in_schema=False)
-    router.post("/upload/file")(Intake(folder, database, jobs, clock).receive)
+    router.post("/upload/file")(Intake(database, jobs, clock).receive)
 
     def finished(request: Request, upload_id: str) -> Upload:
         """Return the person's own upload if it is done; raise HTTPException if there is none."""
@@ -117,7 +120,7 @@ def routes(folder: Path, database: Database, jobs: Jobs, clock: Callable[[], int
     @router.get("/upload/{upload_id}.xlsx")
     def xlsx(request: Request, upload_id: str) -> Response:
         headers = saved_as(finished(request, upload_id), "xlsx")
-        handle, name = tempfile.mkstemp(suffix=".xlsx", dir=folder)
+        handle, name = tempfile.mkstemp(suffix=".xlsx", dir=jobs.folder)
         os.close(handle)
         path = Path(name)
         with database.reading() as connection:
@@ -164,18 +167,3 @@ def saved_as(upload: Upload, suffix: str) -> dict[str, str]:
     """Return the header that gives a download its name."""
     name = quote(f"{Path(upload.name).stem}-scored.{suffix}")
     return {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-
-
-def prepare(folder: Path) -> None:
-    """Make the folder for uploads, which nobody else may read, and empty it of what is left over.
-
-    Raises BadInput if it cannot be had.
-    """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        for left in folder.iterdir():
-            if left.suffix in {*READERS, ".rows"} and left.is_file():
-                left.unlink()
-    except OSError as exc:
-        raise BadInput(f"SCORER_CONSOLE_UPLOADS is {str(folder)!r}: {exc.strerror}") from exc

@@ -13,6 +13,7 @@ from stream_scorer.errors import BadInput
 
 WAITING, SCORING, DONE, FAILED, CANCELLED = "waiting", "scoring", "done", "failed", "cancelled"
 RUNNING = (WAITING, SCORING)
+HOLDER = "uploads/"  # leases of consoles that score begin so
 KEEP_MS = 7 * 86_400_000
 ROWS, CHUNK = 50, 5_000
 DECISIONS = ("all", "fraud", "genuine", "not scored")
@@ -44,10 +45,17 @@ class ScoredRow:
     reasons: str
 
 
-def begin(
-    connection: Connection, by: Person, *, upload_id: str, name: str, size: int, now: int
+def begin(  # noqa: PLR0913 - what is known of a file
+    connection: Connection,
+    by: Person,
+    *,
+    upload_id: str,
+    name: str,
+    size: int,
+    holder: str,
+    now: int,
 ) -> None:
-    """Note a file that has arrived."""
+    """Note a file that has arrived; `holder` is the lease of the console that will score it."""
     connection.execute(
         schema.upload.insert().values(
             id=upload_id,
@@ -57,6 +65,7 @@ def begin(
             problem="",
             progress=0.0,
             summary="",
+            holder=holder,
             created_at=now,
         )
     )
@@ -192,10 +201,15 @@ def forget(connection: Connection, now: int) -> None:
     connection.execute(delete(schema.upload).where(UPLOAD.created_at <= now - KEEP_MS))
 
 
-def interrupted(connection: Connection) -> None:
-    """Give up what another process was scoring when it ended."""
+def interrupted(connection: Connection, now: int) -> None:
+    """Give up what a console was scoring that has ended: its lease has run out."""
+    lease = schema.lease.c
+    connection.execute(
+        delete(schema.lease).where(lease.name.like(f"{HOLDER}%"), lease.until <= now)
+    )
     connection.execute(
         schema.upload.update()
         .where(UPLOAD.state.in_(RUNNING))
+        .where(UPLOAD.holder.not_in(select(lease.name)))
         .values(state=FAILED, problem="the console was stopped meanwhile: upload it again")
     )

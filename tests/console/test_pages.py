@@ -239,6 +239,9 @@ def test_page_of_an_ended_session_does_nothing_more(whole: Whole, browser: Brows
         boss.sign_in("administrator")
         boss.page.goto(f"{origin}/administration")
         row = boss.page.locator("li", has=boss.page.get_by_text("analyst", exact=True))
+        row.get_by_text("session").first.click()
+        boss.picture("sessions")
+        assert boss.barriers() == []
         row.get_by_role("button", name="Sign out everywhere").click()
         boss.page.get_by_text("The sessions of analyst have ended").wait_for()
         before = labelled(whole)
@@ -246,6 +249,30 @@ def test_page_of_an_ended_session_does_nothing_more(whole: Whole, browser: Brows
         page.reload()
         page.get_by_role("heading", name="Sign in").wait_for()
         assert labelled(whole) == before
+
+
+def test_one_session_is_ended_and_the_persons_other_one_stays(
+    whole: Whole, browser: Browser
+) -> None:
+    origin = whole.console.origin
+    with (
+        visit(browser, origin, whole.pictures) as stays,
+        visit(browser, origin, whole.pictures) as goes,
+        visit(browser, origin, whole.pictures) as boss,
+    ):
+        stays.sign_in("viewer")
+        goes.sign_in("viewer")
+        boss.sign_in("administrator")
+        boss.page.goto(f"{origin}/administration")
+        row = boss.page.locator("li", has=boss.page.get_by_text("viewer", exact=True)).first
+        row.get_by_text("session").first.click()
+        row.get_by_role("button", name="Sign out", exact=True).first.click()
+        boss.page.get_by_text("A session of viewer has ended.").wait_for()
+        boss.page.get_by_text("viewer, from 127.0.0.1").wait_for()
+        goes.page.reload()
+        goes.page.get_by_role("heading", name="Sign in").wait_for()
+        stays.page.reload()
+        stays.page.get_by_role("heading", name="Live").first.wait_for()
 
 
 def test_uploaded_file_shows_its_counts_and_its_riskiest_rows(

@@ -15,12 +15,17 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from stream_scorer.cli import cli
-from stream_scorer.console import exports, schema, uploads
+from stream_scorer.config import Settings
+from stream_scorer.console import exports, lease, schema, uploads
 from stream_scorer.console.database import Database
+from stream_scorer.console.folders import own_folder
+from stream_scorer.console.jobs import Jobs
 from stream_scorer.console.people import Role
 from stream_scorer.console.upload_routes import LARGEST, shown
 from stream_scorer.console.uploads import ScoredRow
+from tests.console.conftest import Milliseconds
 from tests.console.running import Console, running
+from tests.console.test_flow import ANA
 from tests.test_cli import DATA
 
 pytestmark = pytest.mark.integration
@@ -170,8 +175,52 @@ def test_viewer_uploads_nothing(console: Console) -> None:
 def test_file_is_gone_once_it_is_scored(console: Console) -> None:
     scored(console, console.signed_in("ana"), "some.csv", head(10))
     folder = console.folder / "console-uploads"
-    assert list(folder.iterdir()) == []
+    assert [each for each in folder.rglob("*") if each.is_file()] == []
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_start_deletes_what_ended_runs_have_left_and_nothing_of_one_that_goes_on(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "uploads"
+    (folder / "run-killed").mkdir(parents=True)
+    (folder / "run-killed" / "a.csv").write_text("1")
+    with own_folder(folder) as one:
+        (one / "b.csv").write_text("2")
+        with own_folder(folder) as other:
+            assert sorted(folder.iterdir()) == sorted([one, other])
+            assert (one / "b.csv").exists()
+            assert other.stat().st_mode & 0o077 == 0
+    assert list(folder.iterdir()) == []
+
+
+def test_upload_is_given_up_only_once_its_console_gives_no_sign_of_life(
+    database: Database, clock: Milliseconds, tmp_path: Path
+) -> None:
+    first, second = (Jobs(Settings(), database, clock, tmp_path) for _ in range(2))
+    for jobs in (first, second):
+        with database.writing() as connection:
+            uploads.begin(
+                connection,
+                ANA,
+                upload_id=jobs.holder[-32:],
+                name="a.csv",
+                size=1,
+                holder=jobs.holder,
+                now=clock(),
+            )
+
+    def states() -> list[str]:
+        with database.reading() as connection:
+            found = {each.id: each.state for each in uploads.of_owner(connection, ANA)}
+        return [found[jobs.holder[-32:]] for jobs in (first, second)]
+
+    clock.now += lease.LEASE_MS - 1
+    second.live()
+    assert states() == ["waiting", "waiting"]
+    clock.now += 1
+    second.live()
+    assert states() == ["failed", "waiting"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/x.csv", "..\\..\\x.csv", "/x.csv", "a/b/x.csv"])
@@ -204,6 +253,7 @@ def test_rows_come_by_risk_page_by_page(database: Database) -> None:
                 problem="",
                 progress=1.0,
                 summary="",
+                holder="",
                 created_at=0,
             )
         )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from nicegui import run, ui
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from stream_scorer.console import accounts, audit, schema, sessions
 from stream_scorer.console.accounts import ACTIVE, CLOSED, WAITING, Account
@@ -12,6 +12,7 @@ from stream_scorer.console.pages.elements import Words, columns, rows_table
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import moment_utc, number
 from stream_scorer.console.people import Person, Role
+from stream_scorer.console.sessions import Open
 from stream_scorer.errors import BadInput
 
 AUDIT_ROWS = 100
@@ -50,6 +51,16 @@ class Office:
 
         await self._act(act, f"The sessions of {account.name} have ended.")
 
+    async def sign_out(self, account: Account, session: Open) -> None:
+        """End one session."""
+
+        def act(connection: Connection, by: Person) -> None:
+            sessions.end(connection, session.id)
+            target = f"{account.name}, from {session.address}"
+            audit.act(connection, by, at=self.context.clock(), action="end session", target=target)
+
+        await self._act(act, f"A session of {account.name} has ended.")
+
     async def _act(self, act: Any, said: str) -> None:  # noqa: ANN401 - a function of both
         def do() -> None:
             by = self.context.acting(self.person, Role.ADMINISTRATOR)
@@ -63,19 +74,17 @@ class Office:
         self.said.set_text(said)
         await self.draw.refresh()
 
-    def _read(self) -> tuple[list[Account], dict[int, int], list[dict[str, str]], list[Any]]:
+    def _read(self) -> tuple[list[Account], list[Open], list[dict[str, str]], list[Any]]:
         with self.context.database.reading() as connection:
             everyone = accounts.everyone(connection)
-            open_sessions = connection.execute(
-                select(schema.session.c.user_id, func.count()).group_by(schema.session.c.user_id)
-            )
+            open_sessions = sessions.still_open(connection, self.context.clock())
             trail = connection.execute(
                 select(schema.audit).order_by(schema.audit.c.id.desc()).limit(AUDIT_ROWS)
             )
             read = connection.execute(select(schema.ingest).order_by(schema.ingest.c.topic))
             return (
                 everyone,
-                {row[0]: row[1] for row in open_sessions},
+                open_sessions,
                 [
                     {
                         "when": moment_utc(row.at),
@@ -108,7 +117,8 @@ class Office:
         with ui.element("ul").classes("accounts"):
             for account in everyone:
                 with ui.element("li").props(f'data-state="{account.state}"'):
-                    self.draw_account(account, open_sessions.get(account.id, 0))
+                    own = [each for each in open_sessions if each.user_id == account.id]
+                    self.draw_account(account, own)
         Words("h2", "Labels for Kafka")
         waits = self.context.pulse.snapshot.labels_waiting
         Words("p", f"{waits} wait." if waits else "None waits.")
@@ -121,13 +131,18 @@ class Office:
         Words("h2", f"Audit trail (the last {AUDIT_ROWS})")
         rows_table(columns("when", "who", "from", "what", "of"), trail)
 
-    def draw_account(self, account: Account, open_sessions: int) -> None:
+    def draw_account(self, account: Account, open_sessions: list[Open]) -> None:
         """Draw one account with what can be done to it."""
         Words("strong", account.name)
-        Words("span", f"{account.role.word}, {account.state}, {open_sessions} sessions")
+        Words("span", f"{account.role.word}, {account.state}")
         if account.id == self.person.user_id:
             Words("span", "(you)")
-            return
+        else:
+            self.draw_choices(account)
+        self.draw_sessions(account, open_sessions)
+
+    def draw_choices(self, account: Account) -> None:
+        """Draw what can be done to somebody else's account."""
         role = ui.select(
             [each.word for each in Role], value=account.role.word, label=f"Role of {account.name}"
         ).classes("w-40")
@@ -142,12 +157,31 @@ class Office:
                 on_click=lambda: self.change(account, role=account.role, state=CLOSED),
                 color=None,
             ).props("outline").classes("quiet")
-        if open_sessions:
-            ui.button(
-                "Sign out everywhere",
-                on_click=lambda: self.sign_out_everywhere(account),
-                color=None,
-            ).props("flat").classes("quiet")
+
+    def draw_sessions(self, account: Account, open_sessions: list[Open]) -> None:
+        """Draw where an account is signed in, each to be ended."""
+        others = [each for each in open_sessions if each.id != self.person.session_id]
+        count = len(open_sessions)
+        with ui.expansion(f"{count} session{'' if count == 1 else 's'}").classes("w-full"):
+            with ui.element("ul"):
+                for each in open_sessions:
+                    since, used = moment_utc(each.created_at), moment_utc(each.used_at)
+                    with ui.element("li"):
+                        Words("span", f"from {each.address}, since {since}, last used {used}")
+                        if each not in others:
+                            Words("span", "(this one)")
+                            continue
+                        ui.button(
+                            "Sign out",
+                            on_click=lambda each=each: self.sign_out(account, each),
+                            color=None,
+                        ).props("flat dense").classes("quiet")
+            if others and account.id != self.person.user_id:
+                ui.button(
+                    "Sign out everywhere",
+                    on_click=lambda: self.sign_out_everywhere(account),
+                    color=None,
+                ).props("flat").classes("quiet")
 
 
 def register(context: Context) -> None:

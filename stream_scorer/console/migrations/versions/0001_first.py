@@ -203,6 +203,7 @@ def upgrade() -> None:
         sa.Column("problem", sa.String(length=1000), nullable=False),
         sa.Column("progress", sa.Double(), nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("holder", sa.String(length=50), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_upload")),
     )
