@@ -6,9 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from confluent_kafka import KafkaException, TopicPartition
 from sqlalchemy import func, select
 
 from stream_scorer.console import schema
@@ -17,7 +15,7 @@ from stream_scorer.console.queue import SHOWN, Listed, listed
 
 logger = logging.getLogger(__name__)
 
-NEWEST, WINDOW_S, ANSWER_S = 20, 300, 2.0
+NEWEST, WINDOW_S = 20, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +54,12 @@ class Snapshot:
         return moved / (last.at - first.at)
 
 
-class Asks(Protocol):
-    """What is needed of a `confluent_kafka.Consumer` that reads nothing."""
-
-    def list_topics(self, topic: str, timeout: float) -> Any: ...  # noqa: ANN401 - no types
-    def committed(
-        self, partitions: list[TopicPartition], timeout: float
-    ) -> list[TopicPartition]: ...
-    def get_watermark_offsets(
-        self, partition: TopicPartition, timeout: float
-    ) -> tuple[int, int]: ...
-
-
 @dataclass
 class Pulse:
     """Looks, and keeps the latest snapshot for the pages."""
 
     database: Database
-    asks: Asks
-    topic: str
+    progress: Callable[[], tuple[int, int] | None]  # records done, and not yet; None: not known
     waiting: Callable[[], int]  # labels
     clock: Callable[[], float] = time.time
     snapshot: Snapshot = field(default_factory=Snapshot)
@@ -102,7 +87,9 @@ class Pulse:
 
     def look(self) -> None:
         """Make the next snapshot."""
-        scored, lag = self._progress()
+        # Whether Kafka is away the reader of the topics tells: it is not asked then.
+        known = None if self._silent_since is not None else self.progress()
+        scored, lag = known or (None, None)
         alert, letter = schema.alert.c, schema.dead_letter.c
         with self.database.reading() as connection:
             alerts = connection.scalar(select(func.max(alert.id))) or 0
@@ -123,21 +110,3 @@ class Pulse:
             next(iter(self._troubles.values()), ""),
             before.number + moved,
         )
-
-    def _progress(self) -> tuple[int | None, int | None]:
-        """Return how far the scorer's group is, and how far it is behind; None if not known."""
-        if self._silent_since is not None:
-            return None, None
-        try:
-            partitions = self.asks.list_topics(self.topic, ANSWER_S).topics[self.topic].partitions
-            places = [TopicPartition(self.topic, number) for number in partitions]
-            committed = self.asks.committed(places, ANSWER_S)
-            done = behind = 0
-            for place in committed:
-                low, high = self.asks.get_watermark_offsets(place, ANSWER_S)
-                at = place.offset if place.offset >= 0 else low
-                done += at
-                behind += max(0, high - at)
-        except KafkaException:
-            return None, None  # whether Kafka is away the reader of the topics tells
-        return done, behind

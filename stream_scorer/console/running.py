@@ -17,6 +17,7 @@ from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
 from stream_scorer.console.folders import own_folder
 from stream_scorer.console.jobs import Jobs
+from stream_scorer.console.lag import Group
 from stream_scorer.console.outbox import Outbox
 from stream_scorer.console.pulse import Pulse
 from stream_scorer.console.reader import Reader
@@ -49,7 +50,8 @@ def run(settings: Settings) -> None:
         clock=server.now_ms,
     )
     asks = clients.consumer(settings, QUIET)
-    pulse = Pulse(database, asks, settings.transactions_topic, outbox.waiting)
+    group = Group(settings.transactions_topic, asks, clients.admin(settings, QUIET))
+    pulse = Pulse(database, group.progress, outbox.waiting)
     logger.info("Console on %s, data in %s", address.shown, database.shown)
     failed: list[BaseException] = []
 
