@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client.core import GaugeMetricFamily
@@ -127,6 +128,19 @@ class Drift(Collector):
             for each in found[len(features) :]:
                 score.add_metric([], each)
         yield from (psi, score, outside, missing, rows, seconds)
+
+    def counts(self) -> bytes:
+        """Return what the window's rows are in each bin, as JSON: by feature, and of the score."""
+        with self._lock:
+            window = self._window(self._clock())
+            features = self._features
+        bins = [each.tolist() for each in window.bins]
+        found = {
+            "rows": window.rows,
+            "features": dict(zip(features, bins, strict=False)),
+            "score": bins[len(features)] if len(bins) > len(features) else [],
+        }
+        return msgspec.json.encode(found)
 
     def _begin(
         self, *, features: list[str], columns: list[int], histograms: list[Histogram]

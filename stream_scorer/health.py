@@ -4,7 +4,7 @@ import asyncio
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +24,7 @@ STALE_AFTER_S = 10.0
 REQUEST_TIMEOUT_S = 5.0
 LARGEST_REQUEST_BYTES = 8192
 MOST_CONNECTIONS = 32
+NO_PAGES: Mapping[str, Callable[[], bytes]] = {}
 
 
 @dataclass(slots=True)
@@ -55,10 +56,16 @@ class Health:
 
 
 class Server:
-    """Answers GET for three paths; one thread however many clients, each bounded in time."""
+    """Answers GET for a few paths; one thread however many clients, each bounded in time."""
 
-    def __init__(self, health: Health, registry: CollectorRegistry) -> None:
-        """Serve these two."""
+    def __init__(
+        self,
+        health: Health,
+        registry: CollectorRegistry,
+        pages: Mapping[str, Callable[[], bytes]] = NO_PAGES,
+    ) -> None:
+        """Serve these two, and `pages`: JSON by path."""
+        self._pages = pages
         self._health = health
         self._registry = registry
         self._open: dict[asyncio.StreamWriter, None] = {}  # the oldest first
@@ -68,8 +75,11 @@ class Server:
         if path == "/metrics":
             return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry)
         probes = {"/healthz": self._health.live, "/readyz": self._health.ready}
+        if path in self._pages:
+            return 200, "application/json", self._pages[path]()
         if path not in probes:
-            return 404, "text/plain", b"paths: /metrics /healthz /readyz\n"
+            known = " ".join(["/metrics", *probes, *self._pages])
+            return 404, "text/plain", f"paths: {known}\n".encode()
         good, text = probes[path]()
         return 200 if good else 503, "text/plain", f"{text}\n".encode()
 

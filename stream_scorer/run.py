@@ -18,6 +18,7 @@ from stream_scorer.challenger import Challenger
 from stream_scorer.codecs import CODECS
 from stream_scorer.config import Settings
 from stream_scorer.control import ControlTopic, find
+from stream_scorer.drift import Drift
 from stream_scorer.errors import BadInput
 from stream_scorer.flags import RUN_SETTINGS, settings_options
 from stream_scorer.fuse import Fuse
@@ -59,13 +60,13 @@ def run(settings: Settings) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     registry, health = CollectorRegistry(), Health()
-    service, reloader, model = assemble(settings, registry, health)
+    service, reloader, model, drift = assemble(settings, registry, health)
     signals.drain(stop=service.stop, reload=reloader.ask)
     threading.Thread(target=watch, args=(health,), name="watchdog", daemon=True).start()
     settle_memory()
     with ExitStack() as stack:
         stack.enter_context(reloader.looking(service.fail))
-        server = Server(health, registry)
+        server = Server(health, registry, {"/drift": drift.counts})
         certificate = settings.http_certificate
         port = stack.enter_context(
             server.serving(settings.http_host, settings.http_port, certificate=certificate)
@@ -88,7 +89,7 @@ def run(settings: Settings) -> None:
 
 def assemble(
     settings: Settings, registry: CollectorRegistry, health: Health
-) -> tuple[Service, Reloader, Model]:
+) -> tuple[Service, Reloader, Model, Drift]:
     """Wire the parts together, with the model to begin with.
 
     Raises BadInput if the model is not sound, KafkaTrouble if the cluster or a topic is not to be
@@ -145,7 +146,7 @@ def assemble(
         control=control,
         request=request,
     )
-    return service, reloader, scorer.model
+    return service, reloader, scorer.model, metrics.drift
 
 
 def build_requested(

@@ -1,5 +1,6 @@
 """Drift fires on a shifted stream and stays quiet on a day of unshifted one."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -174,6 +175,17 @@ def test_window_that_is_full_says_so_for_as_long_as_it_is(shipped: Model) -> Non
         covered.append(watch.value("window_seconds"))
     assert covered[10] == pytest.approx(50)
     assert covered[60:] == [240] * 60
+
+
+def test_rows_of_each_bin_are_those_that_the_figures_are_of(watch: Watch) -> None:
+    for rows in batches(3, 128, seed=5):
+        watch.clock.now += 60
+        watch.see(rows)
+    found = json.loads(watch.drift.counts())
+    assert found["rows"] == watch.value("rows") == 384
+    watched = [name for name in watch.model.feature_names if name in watch.model.histograms]
+    assert list(found["features"]) == watched
+    assert {sum(counts) for counts in (*found["features"].values(), found["score"])} == {384}
 
 
 def test_what_left_the_window_no_longer_counts(shipped: Model) -> None:

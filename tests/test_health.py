@@ -45,6 +45,13 @@ def test_metrics_are_there(port: int) -> None:
     assert (status, "things_total 3.0" in text) == (200, True)
 
 
+def test_pages_beside_them_are_json(health: Health) -> None:
+    pages = {"/drift": lambda: b"{}"}
+    with Server(health, CollectorRegistry(), pages).serving("127.0.0.1", 0) as port:
+        assert get(port, "/drift") == (200, "{}")
+        assert get(port, "/other") == (404, "paths: /metrics /healthz /readyz /drift\n")
+
+
 def test_probes_follow_the_loop(port: int, health: Health) -> None:
     assert get(port, "/healthz")[0] == 200
     assert get(port, "/readyz") == (503, "no partition is assigned\n")

@@ -4,9 +4,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated
+from urllib.parse import urljoin
 
+import msgspec
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -39,6 +42,7 @@ class Scorer:
     challenger_only: int | None = None
     not_finite: int | None = None
     scores: tuple[tuple[float, int], ...] = ()  # upper bound of a bin, and how many are in it
+    seen: Mapping[str, Sequence[int]] = field(default_factory=dict)  # rows in each bin, by feature
 
     @property
     def judged(self) -> bool:
@@ -100,6 +104,12 @@ def bins(cumulative: Mapping[str, float]) -> tuple[tuple[float, int], ...]:
     )
 
 
+class Seen(msgspec.Struct):
+    """What the scorer's page /drift says: the rows of its window, by the bins of training."""
+
+    features: dict[str, list[Annotated[int, msgspec.Meta(ge=0)]]]
+
+
 def judgement(psi: float) -> str:
     """Return what an index says, in words."""
     if psi > ALERT_LEVEL:
@@ -145,7 +155,17 @@ class Asking:
 
     def _ask(self) -> Scorer | str:
         try:
-            return parse(self.fetch(self.url))
+            found = parse(self.fetch(self.url))
         except (requests.RequestException, ValueError, KeyError, IndexError) as exc:
             logger.warning("SCORER_CONSOLE_METRICS gives no metrics: %s", type(exc).__name__)
             return "Not known: SCORER_CONSOLE_METRICS gives no metrics now. Is the scorer running?"
+        return replace(found, seen=self._seen()) if found.judged else found
+
+    def _seen(self) -> Mapping[str, Sequence[int]]:
+        """Return the rows in each bin by feature; none of a scorer of an earlier release."""
+        try:
+            page = self.fetch(urljoin(self.url, "drift"))
+            return msgspec.json.decode(page, type=Seen).features
+        except (requests.RequestException, ValueError, msgspec.DecodeError) as exc:
+            logger.warning("The scorer's page /drift cannot be read: %s", type(exc).__name__)
+            return {}

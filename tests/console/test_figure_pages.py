@@ -1,5 +1,6 @@
 """Quality, Dead letters and Model in a real browser, from what the database holds; no Kafka."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -38,11 +39,15 @@ TYPICAL = trial.typical(Model.load(SHIPPED_MODEL))
 def scorer() -> Iterator[str]:
     """Serve metrics as a scorer would whose stream has drifted; give their address."""
     registry = CollectorRegistry()
-    Metrics(registry, Model.load(SHIPPED_MODEL)).disagreements.labels("challenger").inc(3)
+    shipped = Model.load(SHIPPED_MODEL)
+    Metrics(registry, shipped).disagreements.labels("challenger").inc(3)
     page = generate_latest(registry).replace(b"scorer_drift_rows 0.0", b"scorer_drift_rows 9000.0")
+    seen = {name: each.counts.tolist() for name, each in shipped.histograms.items()}
+    seen["V28"] = seen["V28"][::-1][:5] + [0] * (len(seen["V28"]) - 5)
     psi = "".join(f'scorer_drift_psi{{feature="V{n}"}} {n / 50}\n' for n in range(1, 29))
 
-    with answering(200, {}, page + psi.encode()) as url:
+    drift = json.dumps({"rows": 9000, "features": seen, "score": []}).encode()
+    with answering(200, {}, page + psi.encode(), {"/drift": drift}) as url:
         yield url
 
 

@@ -2,10 +2,11 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,16 @@ from stream_scorer.console import trial
 from stream_scorer.console.database import Database
 from stream_scorer.console.history import Histories, History, history
 from stream_scorer.console.pages.alert_detail import feature_rows
-from stream_scorer.console.pages.model import challenged, covers, drift_rows, serving
+from stream_scorer.console.pages.model import challenged, covers, drift_rows, picture, serving
 from stream_scorer.console.pages.sliders import number_of
 from stream_scorer.console.pages.what_if_threshold import made_of, outcome
 from stream_scorer.console.scorer_metrics import LARGEST_BYTES, Asking, Scorer, judgement, parse
 from stream_scorer.console.shelf import UNUSABLE, Shelf
+from stream_scorer.drift import Drift
 from stream_scorer.errors import BadInput
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
+from stream_scorer.records import Outcome
 from stream_scorer.what_if.figures import Costs
 from tests.bundles import BASELINE, NAMES, metadata, write_bundle
 from tests.bundles import probability as by_hand
@@ -183,8 +186,13 @@ def test_page_that_holds_no_metrics_is_unknown(text: str) -> None:
 
 
 @contextmanager
-def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[str]:
-    """Answer every question alike; give the address."""
+def answering(
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    pages: Mapping[str, bytes] = MappingProxyType({}),
+) -> Iterator[str]:
+    """Answer every question alike, but for those of `pages`; give the address."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -192,7 +200,7 @@ def answering(status: int, headers: dict[str, str], body: bytes) -> Iterator[str
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(pages.get(self.path, body))
 
         def log_message(self, *_: object) -> None:
             pass
@@ -213,6 +221,43 @@ def test_metrics_are_fetched_from_the_address_itself_and_from_nowhere_else() -> 
             assert isinstance(Asking(elsewhere).latest(), str)
     with answering(500, {}, rows) as url:
         assert isinstance(Asking(url).latest(), str)
+
+
+def test_rows_of_each_bin_are_read_from_the_scorers_own_page(shipped_drift: bytes) -> None:
+    page = b"scorer_drift_rows 3000\n"
+    with answering(200, {}, page, {"/drift": shipped_drift}) as url:
+        found = Asking(url).latest()
+    assert isinstance(found, Scorer)
+    assert sum(found.seen["V14"]) == 200
+    model = Model.load(SHIPPED_MODEL)
+    drawn = picture(found, model, "V14")
+    assert drawn is not None
+    low, high = model.histograms["V14"].edges[-2:]
+    assert drawn["words"] == (
+        f"V14 from {low:.4g} to {high:.4g}: 100.0% of the records, 5.0% in training"
+    )
+    assert picture(found, model, "Time") is None
+    assert picture(found, None, "V14") is None
+
+
+@pytest.mark.parametrize("odd", [b"<html>", b"{}", b'{"features": {"V1": [-1]}}', b"[]"])
+def test_scorer_without_that_page_still_tells_its_figures(odd: bytes) -> None:
+    with answering(200, {}, b"scorer_drift_rows 3000\n", {"/drift": odd}) as url:
+        assert Asking(url).latest() == Scorer(rows=3000)
+
+
+@pytest.fixture
+def shipped_drift() -> bytes:
+    """Give what a scorer says of 200 rows whose V14 is beyond training."""
+    model = Model.load(SHIPPED_MODEL)
+    drift = Drift(3600.0)
+    drift.watch(model)
+    rows = np.tile(model.baseline, (200, 1))
+    rows[:, model.feature_names.index("V14")] = 99.0
+    logit, probability = model.score(rows)
+    outcome = Outcome(model.sha256, (), (), (), rows, logit, probability, {})
+    drift.observe(200, outcome)
+    return drift.counts()
 
 
 def test_answer_without_end_is_not_read_to_its_end() -> None:

@@ -1,5 +1,6 @@
 """Model: what it is, how far the stream has moved from it, its challenger, and what if."""
 
+import numpy as np
 from nicegui import run, ui
 
 from stream_scorer.console.context import Context
@@ -14,7 +15,22 @@ from stream_scorer.console.scorer_metrics import Asking, Scorer, judgement
 from stream_scorer.console.shelf import Card
 from stream_scorer.drift import FEWEST_ROWS
 from stream_scorer.errors import BadInput
+from stream_scorer.model import Model
 
+# A feature's picture; what the row holds is data to it, never part of it.
+PICTURE = """
+<q-td :props="props">
+  <svg v-if="props.value" role="img" class="spark" viewBox="0 0 100 24" preserveAspectRatio="none"
+    :aria-label="props.value.words">
+    <title>{{ props.value.words }}</title>
+    <rect v-for="(height, i) in props.value.now" :key="i" :x="i * 100 / props.value.now.length"
+      :width="90 / props.value.now.length" :y="24 - 23 * height" :height="23 * height" />
+    <polyline :points="props.value.before.map((height, i) =>
+      [i, i + 1].map(x => x * 100 / props.value.before.length + ',' + (24 - 23 * height)).join(' ')
+    ).join(' ')" />
+  </svg>
+</q-td>
+"""
 # Seconds between two looks at the scorer's figures: they cover a day.
 TICK_S = 10.0
 
@@ -99,16 +115,47 @@ class Panel:
         Words("p", serving(scorer, self.card))
         Words("p", covers(scorer))
         if scorer.judged and scorer.psi:
-            rows_table(
-                columns(
-                    *("feature", "index (PSI)", "says", "beyond training", "records"),
-                    wide=("beyond training", "records"),
-                    right=("index (PSI)", "beyond training", "records"),
-                ),
-                drift_rows(scorer),
-            )
+            draw_drift(scorer, self.card)
         Words("h2", "Challenger")
         Words("p", challenged(scorer))
+
+
+def draw_drift(scorer: Scorer, card: Card | None) -> None:
+    """Draw one row a feature, each with its picture where the scorer and the file are at hand."""
+    model = card.model if card is not None and card.model.sha256 == scorer.sha256 else None
+    names = ["feature", "index (PSI)", "says", "beyond training", "records"]
+    rows = drift_rows(scorer)
+    drawn = {row["feature"]: picture(scorer, model, row["feature"]) for row in rows}
+    if any(drawn.values()):
+        Words("p", "Pictures: bars are the records, the line is training; bins as of training.")
+        names.insert(3, "picture")
+    table = rows_table(
+        columns(
+            *names,
+            wide=("beyond training", "records"),
+            right=("index (PSI)", "beyond training", "records"),
+        ),
+        [{**row, "picture": drawn[row["feature"]]} for row in rows],
+    )
+    table.add_slot("body-cell-picture", PICTURE)
+
+
+def picture(scorer: Scorer, model: Model | None, name: str) -> dict[str, object] | None:
+    """Return shares of a feature's bins, now and in training, as heights up to 1, and in words."""
+    known = model.histograms.get(name) if model is not None else None
+    seen = np.array(scorer.seen.get(name, ()), dtype=np.float64)
+    if known is None or len(seen) != len(known.counts) or not seen.sum():
+        return None
+    now, before = seen / seen.sum(), known.counts / known.counts.sum()
+    most = max(now.max(), before.max())
+    at = int(np.argmax(np.abs(now - before)))
+    low, high = known.edges[at : at + 2]
+    return {
+        "now": (now / most).round(3).tolist(),
+        "before": (before / most).round(3).tolist(),
+        "words": f"{name} from {low:.4g} to {high:.4g}: {now[at]:.1%} of the records, "
+        f"{before[at]:.1%} in training",
+    }
 
 
 def draw_card(card: Card) -> None:
