@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo test fuzz unit check fix train bench faults soak million lock clean
+.PHONY: help demo test fuzz unit check fix train bench faults soak watchers million lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write
 
 soak: .venv/dev.ok  ## an hour at 70 % load, with both guarantees: memory, files and threads must not grow
 	$(BIN)/python -m tests.faults.soak
+
+watchers: .venv/dev.ok  ## fifty people on Live over 1,000 transactions a second, beside one
+	$(BIN)/python -m benchmarks.watchers
 
 million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figures are those computed anew
 	$(BIN)/python -m benchmarks.monitor

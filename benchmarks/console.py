@@ -19,7 +19,8 @@ from stream_scorer.console import queue, schema
 from stream_scorer.console.database import Database
 from stream_scorer.console.people import Role
 from stream_scorer.console.queue import Cursor, Filter
-from tests.console.running import Console, running
+from tests.console.running import running
+from tests.usage import usage
 
 AT_ONCE = 20_000
 BODY = '{"reasons": [], "features": {}, "threshold": 0.8, "padding": "%s"}' % ("x" * 800)
@@ -87,12 +88,6 @@ def turn_pages(database: Database, pages: int) -> None:
             after = queue.page(connection, Filter(), after=after).after
 
 
-def resident_mb(console: Console) -> float:
-    """Return the memory that the console holds."""
-    status = Path(f"/proc/{console.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1000
-
-
 @click.command()
 @click.option("--alerts", "count", default=1_000_000, show_default=True)
 @click.option("--requests", default=200, show_default=True, help="Of each page.")
@@ -115,7 +110,7 @@ def main(*, count: int, requests: int) -> None:
             click.echo(f"/sign-in: {times_ms(lambda: ana.get('/sign-in'), requests)}")
             for path in PAGES:
                 took = times_ms(partial(ana.get, path), requests)
-                click.echo(f"{path}: {took}; {resident_mb(console):.0f} MB")
+                click.echo(f"{path}: {took}; {usage(console.process.pid).rss_mb:.0f} MB")
 
 
 if __name__ == "__main__":

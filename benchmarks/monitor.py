@@ -19,6 +19,7 @@ import numpy as np
 from stream_scorer.local_kafka import local_kafka
 from tests.integration.monitored import BEGIN_MS, Monitor, Watched, watched
 from tests.integration.stream import wait_for
+from tests.usage import usage
 
 # Of the memory at the middle: how much more there may be at the end.
 MOST_GROWTH = 0.05
@@ -85,7 +86,7 @@ def feed(topics: Watched, monitor: Monitor, events: int, *, ahead: int) -> list[
             lambda: read(topics, monitor) > written - ahead,  # noqa: B023 - called at once
             timeout_s=LONGEST_S,
         )
-        rss_mb.append(resident_mb(monitor.process.pid))
+        rss_mb.append(usage(monitor.process.pid).rss_mb)
     return rss_mb
 
 
@@ -93,13 +94,6 @@ def read(topics: Watched, monitor: Monitor) -> float:
     """Return how many records the monitor has read."""
     names = [f'monitor_records_total{{topic="{topic}"}}' for topic in topics.sources]
     return sum(max(0.0, monitor.metric(name)) for name in names)
-
-
-def resident_mb(pid: int) -> float:
-    """Return a process's resident memory."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = [each for each in status.splitlines() if each.startswith("VmRSS")]
-    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":

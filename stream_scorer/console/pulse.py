@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import func, select
 
@@ -56,7 +56,7 @@ class Snapshot:
 
 @dataclass
 class Pulse:
-    """Looks, and keeps the latest snapshot for the pages."""
+    """Looks, from two threads, and keeps the latest snapshot for the pages."""
 
     database: Database
     progress: Callable[[], tuple[int, int] | None]  # records done, and not yet; None: not known
@@ -86,7 +86,7 @@ class Pulse:
                 self._silent_since = self.clock()
 
     def look(self) -> None:
-        """Make the next snapshot."""
+        """Take the figures anew."""
         # Whether Kafka is away the reader of the topics tells: it is not asked then.
         known = None if self._silent_since is not None else self.progress()
         scored, lag = known or (None, None)
@@ -94,19 +94,27 @@ class Pulse:
         with self.database.reading() as connection:
             alerts = connection.scalar(select(func.max(alert.id))) or 0
             letters = connection.scalar(select(func.max(letter.id))) or 0
-            latest = select(*SHOWN).order_by(alert.timestamp_ms.desc(), alert.id.desc())
-            newest = listed(connection, latest.limit(NEWEST))
             some = select(alert.id).where(alert.state == "open").limit(10_001).subquery()
             open_alerts = connection.scalars(select(func.count()).select_from(some)).one()
         self._moments.append(Moment(self.clock(), scored, lag, alerts, letters))
-        before = self.snapshot
-        moved = [row.alert_id for row in newest] != [row.alert_id for row in before.newest]
-        self.snapshot = Snapshot(
-            tuple(self._moments),
-            newest,
-            open_alerts,
-            self.waiting(),
-            self._silent_since,
-            next(iter(self._troubles.values()), ""),
-            before.number + moved,
-        )
+        waiting = self.waiting()
+        with self._lock:
+            self.snapshot = replace(
+                self.snapshot,
+                moments=tuple(self._moments),
+                open_alerts=open_alerts,
+                labels_waiting=waiting,
+                silent_since=self._silent_since,
+                trouble=next(iter(self._troubles.values()), ""),
+            )
+
+    def look_for_alerts(self) -> None:
+        """Take the newest alerts anew."""
+        alert = schema.alert.c
+        latest = select(*SHOWN).order_by(alert.timestamp_ms.desc(), alert.id.desc())
+        with self.database.reading() as connection:
+            newest = listed(connection, latest.limit(NEWEST))
+        with self._lock:
+            before = self.snapshot
+            if [row.alert_id for row in newest] != [row.alert_id for row in before.newest]:
+                self.snapshot = replace(before, newest=newest, number=before.number + 1)

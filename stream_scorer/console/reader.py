@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500
 # Seconds: to fill a batch, to wait for the cluster, between two looks for new partitions.
-FILL_S, ANSWER_S, LOOK_S = 0.2, 5.0, 5.0
+WAIT_S, ANSWER_S, LOOK_S = 0.2, 5.0, 5.0
 # What the client says while it tries again by itself.
 AWAY = {
     KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001 - librdkafka's own names
@@ -63,7 +63,8 @@ class Reader:
             self._look()
             self._looked_at = now
         try:
-            found = self._consumer.consume(BATCH, FILL_S)
+            first = self._consumer.poll(WAIT_S)  # one that comes alone does not wait for others
+            found = [first, *self._consumer.consume(BATCH - 1, 0)] if first else []
         except KafkaException as exc:
             raise KafkaTrouble(f"the topics cannot be read: {exc.args[0].str()}") from exc
         batch = [message for message in found if not trouble(message)]

@@ -25,8 +25,8 @@ from stream_scorer.errors import BadInput, KafkaTrouble
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks for labels to send, between two snapshots, and after trouble.
-SEND_S, PULSE_S, AGAIN_S = 0.2, 0.5, 2.0
+# Seconds between two looks for labels to send, for figures, for new alerts, and after trouble.
+SEND_S, PULSE_S, NEWEST_S, AGAIN_S = 0.2, 0.5, 0.2, 2.0
 TIDY_S, LIVE_S = 60.0, 3.0
 QUIET = {"log_level": "0"}  # what is wrong is told on the pages, and once in the log
 
@@ -70,6 +70,7 @@ def run(settings: Settings) -> None:
             ("reader", reader.turn, 0.0),
             ("outbox", outbox.round, SEND_S),
             ("pulse", pulse.look, PULSE_S),
+            ("newest alerts", pulse.look_for_alerts, NEWEST_S),
             ("uploads", jobs.turn, 0.0),
             ("signs of life", jobs.live, LIVE_S),
             ("keeping", lambda: tidy_up(settings, database), TIDY_S),

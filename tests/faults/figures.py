@@ -12,8 +12,8 @@ from tests.faults.processes import SLOW, demand_unmoved
 from tests.faults.registry import row
 from tests.faults.transactions import waiting
 from tests.faults.trial import Trial
-from tests.faults.usage import usage
 from tests.integration.stream import wait_for
+from tests.usage import usage
 
 MOST_MB = 512
 NAMES = {SCORE: SCORED, ALERT: ALERTS, LETTER: LETTERS}
@@ -27,7 +27,7 @@ def backlog(trial: Trial) -> None:
     kept = trial.keep("a")
     highest = 0.0
     while not trial.is_done():
-        highest = max(highest, usage(kept.scorer).rss_mb)
+        highest = max(highest, usage(kept.scorer.process.pid).rss_mb)
         trial.demand(time.monotonic() - begun < 600, "not done within 600 s")
         time.sleep(0.05)
     trial.figures["rss_max"] = f"{highest:.0f} MB"
@@ -59,11 +59,11 @@ def idle(trial: Trial) -> None:
     wait_for("all records committed", trial.is_done)
     settings = trial.stream.settings
     outputs = [settings.scores_topic, settings.alerts_topic, settings.dead_letters_topic]
-    begun, before = time.monotonic(), usage(kept.scorer).cpu_s
+    begun, before = time.monotonic(), usage(kept.scorer.process.pid).cpu_s
     while (idle_s := time.monotonic() - begun) < (30 if trial.quick else 600):
         trial.demand(waiting(trial, outputs) == 0, "a transaction is open")
         time.sleep(1)
-    cpu = 100 * (usage(kept.scorer).cpu_s - before) / idle_s
+    cpu = 100 * (usage(kept.scorer.process.pid).cpu_s - before) / idle_s
     trial.figures["idle_cpu"] = f"{cpu:.1f} %"
     latency_ms = first_alert_ms(trial)
     trial.figures["first_alert"] = f"{latency_ms:.0f} ms"

@@ -6,8 +6,8 @@ from tests.faults.processes import SLOW, demand_unmoved
 from tests.faults.proxy import OFFSET_COMMIT, PRODUCE, Act
 from tests.faults.registry import row
 from tests.faults.trial import Trial
-from tests.faults.usage import usage
 from tests.integration.stream import wait_for
+from tests.usage import usage
 
 # Seconds in which a delivery fails: time-outs are 3 (at least once) and 10 (exactly once).
 DELIVERY_S = 12.0
@@ -83,14 +83,14 @@ def full_queue(trial: Trial) -> None:
     kept.scorer.wait_assigned()
     for _ in trial.pieces(trial.times(3, 1)):
         trial.progress()
-        before = usage(kept.scorer).rss_mb
+        before = usage(kept.scorer.process.pid).rss_mb
         rule = trial.cluster.proxy.on(PRODUCE, Act.HOLD)
         with trial.outage():
             wait_for("a write", lambda: rule.acted > 0)
             time.sleep(4)
             read = kept.scorer.metric('scorer_stage_seconds_count{stage="score"}')
             time.sleep(4)
-            grown = usage(kept.scorer).rss_mb - before
+            grown = usage(kept.scorer.process.pid).rss_mb - before
             again = kept.scorer.metric('scorer_stage_seconds_count{stage="score"}')
             trial.cluster.proxy.heal()
         trial.figures["rss_delta"] = f"{grown:.0f} MB"

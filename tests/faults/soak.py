@@ -24,8 +24,8 @@ from stream_scorer.local_kafka import local_kafka
 from tests.faults.counted import LETTERS, RECORDS, SCORED, SKIPPED, counted
 from tests.faults.oracle import Workload
 from tests.faults.registry import BOTH
-from tests.faults.usage import Usage, usage
 from tests.integration.stream import Scorer, Stream, fresh_stream, wait_for
+from tests.usage import Usage, usage
 
 PARTITIONS = 6
 # Of the broker: what is older than the latest 64 MB of a partition is deleted.
@@ -61,7 +61,7 @@ class Side:
         code = self.scorer.process.poll()
         if code is not None:
             raise AssertionError(f"{self.guarantee} ended with {code}: {self.scorer.text()}")
-        self.samples.append((at_s, usage(self.scorer)))
+        self.samples.append((at_s, usage(self.scorer.process.pid)))
         self.most_lag = max(self.most_lag, self.lag())
 
     def lag(self) -> int:

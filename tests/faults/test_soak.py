@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.soak import MOST_GROWN_MB, growth
-from tests.faults.usage import Usage
+from tests.usage import Usage
 
 HOUR = [10.0 * i for i in range(361)]
 

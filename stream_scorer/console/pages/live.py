@@ -11,11 +11,14 @@ from stream_scorer.console.context import Context
 from stream_scorer.console.pages.elements import Words, clicked_table, histogram, keys
 from stream_scorer.console.pages.frame import frame
 from stream_scorer.console.pages.words import UNKNOWN, age, clock_utc, number
-from stream_scorer.console.pulse import Snapshot
+from stream_scorer.console.pulse import NEWEST, Snapshot
 from stream_scorer.console.queue import Listed
 from stream_scorer.console.scorer_metrics import Asking, Scorer
 
-TICK_S = 0.5
+# Seconds between two looks at the figures, and at the newest alerts: those are to be seen at once.
+TICK_S, NEWEST_S = 0.5, 0.25
+# Seconds after which ages are told anew, though no alert has come.
+AGES_S = 10
 # Of each series of the chart, so many points at most.
 POINTS = 120
 COUNTERS = (
@@ -77,6 +80,13 @@ def cells(alert: Listed, now_ms: float) -> dict[str, str]:
         "transaction": alert.transaction_id,
         "age": age(now_ms - alert.alerted_at),
     }
+
+
+def newer(snapshot: Snapshot, shown: Snapshot) -> str:
+    """Say how many of the newest alerts are not shown yet; empty: none."""
+    known = {each.alert_id for each in shown.newest}
+    count = sum(each.alert_id not in known for each in snapshot.newest)
+    return f"{count} or more" if count == NEWEST else str(count or "")
 
 
 def latency(snapshot: Snapshot) -> str:
@@ -181,7 +191,12 @@ def register(context: Context) -> None:
                 )
             )
             scores_panel(asking)
-            shown = [-1]
+            # Rows do not move under the pointer.
+            hovered: list[bool] = []
+            table.on("mouseenter", lambda: hovered.append(True))
+            table.on("mouseleave", lambda _: hovered.clear())
+            shown: list[Snapshot] = []
+            shown_at: list[tuple[int, int]] = []
 
             def tick() -> None:
                 snapshot = context.pulse.snapshot
@@ -196,14 +211,17 @@ def register(context: Context) -> None:
                 }
                 for name, value in values.items():
                     labels[name].set_text(value)
-                if pause.value and shown[0] >= 0:
-                    behind = snapshot.number - shown[0]
-                    more.set_text("newer ones wait" if behind else "")
+
+            def show_newest() -> None:
+                snapshot, now = context.pulse.snapshot, context.clock()
+                state = (snapshot.number, now // (1000 * AGES_S))
+                if (pause.value or hovered) and shown:
+                    new = newer(snapshot, shown[0])
+                    more.set_text(f"{new} new, waiting" if new else "")
                     return
                 more.set_text("")
-                if snapshot.number != shown[0]:
-                    shown[0] = snapshot.number
-                    now = context.clock()
+                if state not in shown_at:
+                    shown_at[:], shown[:] = [state], [snapshot]
                     table.rows = [cells(each, now) for each in snapshot.newest]
 
             def draw() -> None:
@@ -212,6 +230,8 @@ def register(context: Context) -> None:
                     picture.options["series"][place]["data"] = points(snapshot, name)
 
             tick()
+            show_newest()
             draw()
             ui.timer(TICK_S, tick)
+            ui.timer(NEWEST_S, show_newest)
             ui.timer(2.0, draw)

@@ -1,10 +1,8 @@
-"""What a scorer's process uses, as the kernel counts it."""
+"""What a process uses, as the kernel counts it."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-from tests.integration.stream import Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +15,9 @@ class Usage:
     cpu_s: float  # since the process began, user and system
 
 
-def usage(scorer: Scorer) -> Usage:
+def usage(pid: int) -> Usage:
     """Look at a process; raises FileNotFoundError if it has ended."""
-    folder = Path(f"/proc/{scorer.process.pid}")
+    folder = Path(f"/proc/{pid}")
     lines = (folder / "status").read_text().splitlines()
     status = dict(line.split(":", 1) for line in lines)
     after_name = (folder / "stat").read_text().rpartition(")")[2].split()  # from the third on
