@@ -7,10 +7,11 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import delete, select
 
 from stream_scorer.console import accounts, audit, schema, sessions
+from stream_scorer.console.cookies import Cookie
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
 from stream_scorer.console.provider import REFUSED, Journey, Provider
-from stream_scorer.console.routes import HOME, ip, local, page, with_session
+from stream_scorer.console.routes import HOME, ip, local, page
 from stream_scorer.console.signing import WAITS
 from stream_scorer.errors import BadInput
 
@@ -23,7 +24,8 @@ def routes(
 ) -> APIRouter:
     """Return the two routes."""
     router = APIRouter(include_in_schema=False)
-    cookie = f"{address.cookie}-state"
+    cookie = Cookie(address.cookie, address.secure)
+    journeys = Cookie(f"{address.cookie}-state", address.secure)
 
     @router.get("/sign-in/oidc")
     def go(next: str = HOME) -> Response:  # noqa: A002 - its name in the address
@@ -32,20 +34,11 @@ def routes(
         except BadInput as exc:
             return page("sign-in", "Sign in", status=502, problem=str(exc), next=local(next))
         remember(database, journey, local(next), clock())
-        answer = RedirectResponse(journey.url, 303)
-        answer.set_cookie(
-            cookie,
-            journey.state,
-            max_age=AWAY_MS // 1000,
-            secure=address.secure,
-            httponly=True,
-            samesite="lax",
-        )
-        return answer
+        return journeys.give(RedirectResponse(journey.url, 303), journey.state, ms=AWAY_MS)
 
     @router.get("/sign-in/oidc/back")
     def back(request: Request) -> Response:
-        state = request.cookies.get(cookie, "")
+        state = request.cookies.get(journeys.name, "")
         found = recall(database, state, clock())
         if found is None or request.query_params.get("state") != state:
             return page("sign-in", "Sign in", status=400, problem=REFUSED, next=HOME)
@@ -67,9 +60,8 @@ def routes(
             audit.note(connection, at=now, actor=account.name, address=ip(request), action=action)
         if not token:
             return page("sign-in", "Sign in", status=403, said=WAITS, next=onwards)
-        answer = with_session(RedirectResponse(onwards, 303), address, token)
-        answer.delete_cookie(cookie, secure=address.secure, httponly=True, samesite="lax")
-        return answer
+        answer = cookie.give(RedirectResponse(onwards, 303), token, ms=sessions.LONGEST_MS)
+        return journeys.take(answer)
 
     return router
 

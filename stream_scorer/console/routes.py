@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from starlette.concurrency import run_in_threadpool
 
 from stream_scorer.console import audit, sessions
+from stream_scorer.console.cookies import Cookie
 from stream_scorer.console.database import Database
 from stream_scorer.console.doors import Address
 from stream_scorer.console.guard import PERSON
@@ -42,22 +43,10 @@ def ip(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def with_session(answer: RedirectResponse, address: Address, token: str) -> RedirectResponse:
-    """Return an answer that gives the browser its session."""
-    answer.set_cookie(
-        address.cookie,
-        token,
-        max_age=sessions.LONGEST_MS // 1000,
-        secure=address.secure,
-        httponly=True,
-        samesite="lax",
-    )
-    return answer
-
-
 def routes(database: Database, desk: Desk, address: Address, clock: Callable[[], int]) -> APIRouter:
     """Return what signing in, up and out goes through."""
     router = APIRouter(include_in_schema=False)
+    cookie = Cookie(address.cookie, address.secure)
 
     @router.get("/sign-in")
     def show_sign_in(next: str = HOME) -> Response:  # noqa: A002 - its name in the address
@@ -75,7 +64,7 @@ def routes(database: Database, desk: Desk, address: Address, clock: Callable[[],
         except BadInput as exc:
             values = {"problem": str(exc), "name": name, "next": local(next)}
             return page("sign-in", "Sign in", status=401, **values)
-        return with_session(RedirectResponse(local(next), 303), address, token)
+        return cookie.give(RedirectResponse(local(next), 303), token, ms=sessions.LONGEST_MS)
 
     @router.get("/sign-up")
     def show_sign_up() -> Response:
@@ -99,8 +88,6 @@ def routes(database: Database, desk: Desk, address: Address, clock: Callable[[],
             audit.note(
                 connection, at=clock(), actor=person.name, address=ip(request), action="sign out"
             )
-        answer = RedirectResponse("/sign-in", 303)
-        answer.delete_cookie(address.cookie, secure=address.secure, httponly=True, samesite="lax")
-        return answer
+        return cookie.take(RedirectResponse("/sign-in", 303))
 
     return router
