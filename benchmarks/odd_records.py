@@ -22,6 +22,7 @@ from stream_scorer.codecs import CODECS
 from stream_scorer.config import LARGEST_RECORD_BYTES, SHIPPED_MODEL
 from stream_scorer.model import Model, warm_up
 from stream_scorer.policy import Policy
+from stream_scorer.run import settle_memory
 from stream_scorer.scorer import Scorer
 
 ROWS = 512
@@ -110,6 +111,7 @@ def main(*, batches: int, runs: int, as_json: bool) -> None:
     """Measure."""
     model = Model.load(SHIPPED_MODEL)
     warm_up(model, ROWS)
+    settle_memory()  # as `run` does
     cost: dict[str, dict[str, float]] = {}
     for kind, events in (
         ("flat events", make_batches(batches)),
