@@ -158,12 +158,13 @@ class Scorer:
         """Return the event's id, else the Kafka key, else where the record stands.
 
         What is longer than LONGEST_ID is no id: as key and in the value it could outgrow the topic.
+        Nor is what holds a NUL: databases downstream cannot keep it.
         """
         found = self.decoder.transaction_id(record.value())  # type: ignore[arg-type]
-        if found is not None and len(found) <= LONGEST_ID:
+        if found is not None and len(found) <= LONGEST_ID and "\0" not in found:
             return found
         key = record.key()
-        if key and len(key) <= LONGEST_ID:
+        if key and len(key) <= LONGEST_ID and b"\0" not in key:
             with contextlib.suppress(UnicodeDecodeError):  # binary: not fit to be read as an id
                 return key.decode()
         return place_text(record)

@@ -147,6 +147,8 @@ def test_alert_id_differs_for_another_cluster(tiny: Model) -> None:
         (FRAUD, b"", "transactions/0/5"),
         (event(V1=3.0, transaction_id="x" * 256), b"k", "x" * 256),
         (event(V1=3.0, transaction_id="x" * 257), b"k", "k"),
+        (event(V1=3.0, transaction_id="a\0b"), b"k", "k"),
+        (FRAUD, b"a\0b", "transactions/0/5"),
         (event(V1=3.0, transaction_id="x" * 600_000), b"k" * 257, "transactions/0/5"),
         (FRAUD, None, "transactions/0/5"),
     ],

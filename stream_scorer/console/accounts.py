@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from stream_scorer.console import audit, schema, sessions
 from stream_scorer.console.people import Person, Role
+from stream_scorer.console.upserts import insert_new
 from stream_scorer.errors import BadInput
 
 LONGEST_NAME, SHORTEST_PASSWORD, LONGEST_PASSWORD = 100, 12, 1000
@@ -57,14 +58,14 @@ def create(
     connection: Connection, *, name: str, hashed: str, role: Role, state: str, now: int
 ) -> bool:
     """Add an account; tell whether the name was free. `name` is folded, `hashed` Argon2's."""
-    if find(connection, name) is not None:
-        return False
-    connection.execute(
-        schema.user.insert().values(
-            name=name, password=hashed, role=role.word, state=state, created_at=now
-        )
-    )
-    return True
+    row = {
+        "name": name,
+        "password": hashed,
+        "role": role.word,
+        "state": state,
+        "created_at": now,
+    }
+    return insert_new(connection, schema.user, row, unique=["name"])
 
 
 def find(connection: Connection, name: str) -> tuple[Account, str] | None:

@@ -7,7 +7,7 @@ each of its messages must belong to the session that loaded the page (`sockets.p
 import asyncio
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, unquote
 
 from nicegui import Client, __version__
 from starlette.datastructures import Headers
@@ -61,6 +61,9 @@ class Guard:
         path, headers = scope["path"], Headers(scope=scope)
         if not self._address.serves(headers.get("host", "")):
             await PlainTextResponse("unknown host", 421)(scope, receive, send)
+            return
+        if "\0" in path or "\0" in unquote(scope["query_string"].decode("latin-1")):
+            await PlainTextResponse("no address holds a NUL", 400)(scope, receive, send)
             return
         changes = scope["method"] not in {"GET", "HEAD"}
         if changes and headers.get("origin", "").lower() not in self._address.origins:

@@ -17,8 +17,11 @@ from stream_scorer.dead_letters.letters import Letter
 
 # Bytes of a dead letter's key that are kept.
 KEY_SHOWN = 200
-Short = Annotated[str, msgspec.Meta(max_length=200)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+# PostgreSQL holds no text with this in it, and nobody can see or type it.
+NO_NUL = r"\A[^\x00]*\Z"
+Short = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_NUL)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=NO_NUL)]
+Moment = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]  # milliseconds since 1970
 
 
 class NotOurs(Exception):
@@ -40,22 +43,22 @@ class ModelValue(msgspec.Struct, gc=False):
 
     name: Short
     version: Short
-    sha256: Annotated[str, msgspec.Meta(max_length=64)]
+    sha256: Annotated[str, msgspec.Meta(max_length=64, pattern=NO_NUL)]
 
 
 class SourceValue(msgspec.Struct, gc=False):
     """Where the transaction stands."""
 
-    topic: Annotated[str, msgspec.Meta(max_length=249)]
+    topic: Annotated[str, msgspec.Meta(max_length=249, pattern=NO_NUL)]
     partition: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-    timestamp_ms: Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+    timestamp_ms: Moment
 
 
 class AlertValue(msgspec.Struct, gc=False):
     """An alert as `run` publishes it."""
 
-    alert_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    alert_id: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=NO_NUL)]
     transaction_id: Id
     probability: Annotated[float, msgspec.Meta(ge=0, le=1)]
     model: ModelValue
@@ -69,16 +72,16 @@ class LabelValue(msgspec.Struct, gc=False):
 
     transaction_id: Id
     label: Annotated[int, msgspec.Meta(ge=0, le=1)] | None
-    label_id: Annotated[str, msgspec.Meta(max_length=36)] = ""
-    actor: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    label_id: Annotated[str, msgspec.Meta(max_length=36, pattern=NO_NUL)] = ""
+    actor: Annotated[str, msgspec.Meta(max_length=100, pattern=NO_NUL)] = ""
     verdict: Annotated[str, msgspec.Meta(max_length=20)] = ""
 
 
 class QualityValue(msgspec.Struct, gc=False):
     """The figures of a window, as `monitor` publishes them."""
 
-    window: Annotated[str, msgspec.Meta(max_length=20)]
-    start_ms: int
+    window: Annotated[str, msgspec.Meta(max_length=20, pattern=NO_NUL)]
+    start_ms: Moment
 
 
 decode_alert = msgspec.json.Decoder(AlertValue).decode
@@ -108,21 +111,31 @@ def store(connection: Connection, messages: Sequence[Message], takes: dict[str, 
         try:
             takes[topic](connection, message)
         except (NotOurs, msgspec.DecodeError, UnicodeDecodeError) as exc:
-            problem = {"topic": topic, "partition": partition, "offset": offset}
-            insert_new(
-                connection,
-                schema.ingest_error,
-                {**problem, "problem": str(exc)[:300]},
-                unique=list(problem),
-            )
+            note(connection, message, str(exc))
         next_offsets[topic, partition] = offset + 1
     for (topic, partition), next_offset in sorted(next_offsets.items()):
-        insert_or_update(
-            connection,
-            schema.ingest,
-            {"topic": topic, "partition": partition, "next_offset": next_offset},
-            unique=("topic", "partition"),
-        )
+        reached(connection, topic, partition, next_offset)
+
+
+def note(connection: Connection, message: Message, problem: str) -> None:
+    """Note a record that is none of ours, once."""
+    topic, partition, offset = place(message)
+    where = {"topic": topic, "partition": partition, "offset": offset}
+    row = {**where, "problem": problem[:300].replace("\0", "")}
+    insert_new(connection, schema.ingest_error, row, unique=list(where))
+
+
+def pass_over(connection: Connection, message: Message, problem: str) -> None:
+    """Note a record that the database does not take, and go on behind it."""
+    note(connection, message, problem)
+    topic, partition, offset = place(message)
+    reached(connection, topic, partition, offset + 1)
+
+
+def reached(connection: Connection, topic: str, partition: int, next_offset: int) -> None:
+    """Note how far a partition is read."""
+    row = {"topic": topic, "partition": partition, "next_offset": next_offset}
+    insert_or_update(connection, schema.ingest, row, unique=("topic", "partition"))
 
 
 def place(message: Message) -> tuple[str, int, int]:
@@ -228,6 +241,8 @@ def take_dead_letter(connection: Connection, message: Message) -> None:
     _, letter = letters.read(message)
     if not isinstance(letter, Letter):
         raise NotOurs(letter)
+    if "\0" in letter.id or letter.partition >= 2**31:
+        raise NotOurs("its source is no place in Kafka")
     topic, partition, offset = place(message)
     key = message.key()
     row = {
@@ -235,7 +250,7 @@ def take_dead_letter(connection: Connection, message: Message) -> None:
         "partition": partition,
         "offset": offset,
         "source": letter.id[:300],
-        "code": letter.code[:50],
+        "code": letter.code[:50].replace("\0", ""),
         "reason": letter.reason[:500].replace("\0", ""),
         "key": None if key is None else bytes(key)[:KEY_SHOWN],
         "size": len(message.value() or b""),
@@ -248,8 +263,8 @@ def take_quality(connection: Connection, message: Message) -> None:
     """Keep the newest figures of each window; a record without a value takes them away."""
     key = (message.key() or b"").decode()
     value = message.value()
-    if not 0 < len(key) <= 300:  # noqa: PLR2004 - the column's width
-        raise NotOurs(f"its key has {len(key)} characters")
+    if not 0 < len(key) <= 300 or "\0" in key:  # noqa: PLR2004 - the column's width
+        raise NotOurs(f"its key has {len(key)} characters, or one that is none")
     if value is None:
         connection.execute(delete(schema.quality).where(schema.quality.c.key == key))
         return

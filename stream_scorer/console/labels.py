@@ -53,6 +53,8 @@ def mark(  # noqa: PLR0913 - what is said, and of which version
         raise BadInput("only an analyst labels alerts")
     if verdict not in LABEL_OF:
         raise BadInput(f"verdict {verdict!r}: want {', '.join(LABEL_OF)}")
+    if "\0" in note:
+        raise BadInput("the note holds a NUL, which a database cannot keep")
     if len(note) > LONGEST_NOTE:
         raise BadInput(f"the note has {len(note)} characters: want {LONGEST_NOTE} at most")
     alert = locked(connection, alert_id)

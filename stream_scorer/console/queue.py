@@ -1,6 +1,7 @@
 """The alerts as people work them: filtered, sorted, page by page; who has which open."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -75,11 +76,15 @@ class Filter:
     mine: str = ""  # assigned to this name
 
     def __post_init__(self) -> None:
-        """Raise BadInput for a state or an order that there is not."""
+        """Raise BadInput for a state or an order that there is not, or a number that is none."""
         if self.state not in STATES:
             raise BadInput(f"state {self.state!r}: want {', '.join(STATES)}")
         if self.order not in ORDERS:
             raise BadInput(f"order {self.order!r}: want {', '.join(ORDERS)}")
+        if not all(math.isfinite(each) for each in (self.least_risk or 0, self.least_amount or 0)):
+            raise BadInput("a risk and an amount are finite numbers")
+        if self.partition is not None and not 0 <= self.partition < 2**31:
+            raise BadInput(f"partition {self.partition}: Kafka has 0 to {2**31 - 1}")
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return what a row must meet."""

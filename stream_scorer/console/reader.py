@@ -1,14 +1,15 @@
 """Reads the topics into the database, from where it has come to; no group, no commit in Kafka."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from sqlalchemy import select
+from sqlalchemy.exc import DataError
 
 from stream_scorer.console import schema
 from stream_scorer.console.database import Database
-from stream_scorer.console.ingest import Take, store
+from stream_scorer.console.ingest import Take, pass_over, place, store
 from stream_scorer.errors import KafkaTrouble
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ AWAY = {
     KafkaError._TIMED_OUT,  # noqa: SLF001
     KafkaError._RESOLVE,  # noqa: SLF001
 }
+# What a database says to a text, or a number, that it cannot hold; trying again does not help.
+UNFIT = (DataError, OverflowError)
 
 
 class Reader:
@@ -69,9 +72,25 @@ class Reader:
             raise KafkaTrouble(f"the topics cannot be read: {exc.args[0].str()}") from exc
         batch = [message for message in found if not trouble(message)]
         if batch:
-            with self._database.writing() as connection:
-                store(connection, batch, self._takes)
+            try:
+                self._store(batch)
+            except UNFIT:
+                self._store_one_by_one(batch)
         return len(batch)
+
+    def _store(self, batch: Sequence[Message]) -> None:
+        with self._database.writing() as connection:
+            store(connection, batch, self._takes)
+
+    def _store_one_by_one(self, batch: Sequence[Message]) -> None:
+        """Store what the database takes; note what it does not, or nothing would come after it."""
+        for message in batch:
+            try:
+                self._store([message])
+            except UNFIT as exc:
+                logger.warning("%s/%s/%s is passed over: %s", *place(message), type(exc).__name__)
+                with self._database.writing() as connection:
+                    pass_over(connection, message, f"the database refuses it: {type(exc).__name__}")
 
     def close(self) -> None:
         """Let the connection go."""

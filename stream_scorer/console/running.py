@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
@@ -118,7 +118,7 @@ def beside(
                 except KafkaTrouble as exc:
                     trouble(name, str(exc))
                     stop.wait(AGAIN_S)
-                except DBAPIError as exc:
+                except (OperationalError, InterfaceError) as exc:
                     trouble(name, f"the database does not answer: {type(exc.orig).__name__}")
                     stop.wait(AGAIN_S)
                 else:

@@ -71,6 +71,23 @@ def test_counts_are_by_code_and_pages_go_on_where_the_last_one_ended(database: D
         assert graveyard.page(connection, "NONE").rows == []
 
 
+@pytest.mark.parametrize("forged", [{"source.topic": "a\0"}, {"source.partition": str(2**31)}])
+def test_dead_letter_from_no_place_in_kafka_is_noted_and_stops_nothing(
+    database: Database, forged: dict[str, str]
+) -> None:
+    said = {
+        name.removeprefix("dlq."): (text or b"").decode()
+        for name, text in letter_headers(record(7, b"{"))
+    }
+    said |= forged
+    said["id"] = f"{said['source.topic']}/{said['source.partition']}/{said['source.offset']}"
+    headers = [(f"dlq.{name}", text.encode()) for name, text in said.items()]
+    store(database, record(7, b"{", topic=SETTINGS.dead_letters_topic, headers=headers))
+    with database.reading() as connection:
+        assert graveyard.page(connection, "").rows == []
+        assert len(connection.execute(select(schema.ingest_error)).all()) == 1
+
+
 def test_one_is_fetched_with_all_its_headers_in_order(database: Database) -> None:
     message = letter(7, value=b'{"Amount": 1}')
     store(database, message)

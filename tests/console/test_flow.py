@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from confluent_kafka import KafkaError, Message
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from stream_scorer.config import Settings
 from stream_scorer.console import ingest, keeping, labels, lease, queue, schema
@@ -18,6 +19,7 @@ from stream_scorer.console.outbox import Outbox
 from stream_scorer.console.pages.alert_filters import read, written
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.queue import Filter
+from stream_scorer.console.reader import Reader
 from stream_scorer.errors import BadInput
 from tests.console.conftest import Milliseconds
 
@@ -123,6 +125,12 @@ def test_later_label_counts_and_an_older_one_that_comes_late_does_not(database: 
         alert(1, probability=2),
         alert(1, alert_id="x" * 101),
         alert(1, transaction_id=""),
+        alert(1, transaction_id="a\0b"),
+        alert(1, alert_id="a\0"),
+        alert(1, model={"name": "\0", "version": "1", "sha256": ""}),
+        alert(1, reasons=[{"feature": "V\0", "value": 1, "baseline": 1, "effect": 1}]),
+        alert(1, source={"topic": "\0", "partition": 0, "offset": 1, "timestamp_ms": 1}),
+        alert(1, source={"topic": "t", "partition": 2**31, "offset": 1, "timestamp_ms": 1}),
     ],
 )
 def test_record_that_is_no_alert_is_noted_and_stops_nothing(database: Database, value: Any) -> None:
@@ -132,6 +140,79 @@ def test_record_that_is_no_alert_is_noted_and_stops_nothing(database: Database, 
     store(database, wrong)
     assert list(states(database)) == ["a2"]
     assert count(database, schema.ingest_error) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"transaction_id": "t\0"},
+        {"actor": "\0"},
+        {"label_id": "\0"},
+        {"label": 2},
+        {"label_id": "x" * 37},
+    ],
+)
+def test_label_that_is_none_is_noted_and_stops_nothing(
+    database: Database, said: dict[str, Any]
+) -> None:
+    wrong = record(SETTINGS.labels_topic, 0, {"transaction_id": "t1", "label": 1, **said})
+    store(database, *alerts(alert(1)), wrong)
+    assert states(database) == {"a1": ("open", 0)}
+    assert count(database, schema.ingest_error) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"all\0", {"window": "all", "start_ms": 0}),
+        (b"all", {"window": "\0", "start_ms": 0}),
+        (b"all", {"window": "all", "start_ms": 2**63}),
+        (b"\xff", {"window": "all", "start_ms": 0}),
+        (b"", {"window": "all", "start_ms": 0}),
+    ],
+)
+def test_figures_that_are_none_are_noted_and_stop_nothing(
+    database: Database, key: bytes, value: dict[str, Any]
+) -> None:
+    store(database, record(SETTINGS.quality_topic, 0, value, key=key))
+    assert (count(database, schema.quality), count(database, schema.ingest_error)) == (0, 1)
+
+
+class OneBatch:
+    """A consumer that gives one batch, and then nothing."""
+
+    def __init__(self, *batch: Message) -> None:
+        self.left = list(batch)
+
+    def poll(self, _: float) -> Message | None:
+        return self.left.pop(0) if self.left else None
+
+    def consume(self, *_: object) -> list[Message]:
+        taken, self.left = self.left, []
+        return taken
+
+    def list_topics(self, **_: float) -> Any:
+        return SimpleNamespace(topics={})
+
+
+def test_record_that_the_database_refuses_is_passed_over_and_the_others_are_stored(
+    database: Database,
+) -> None:
+    def too_much(connection: Connection, message: Message) -> None:
+        """Do what a taker would that looks less closely."""
+        if message.offset() == 1:
+            row = {"topic": "x", "partition": 0, "next_offset": 2**70}
+            connection.execute(schema.ingest.insert().values(row))
+        TAKES[SETTINGS.alerts_topic](connection, message)
+
+    consumer: Any = OneBatch(*alerts(alert(0), alert(1), alert(2)))
+    reader = Reader(consumer, database, {SETTINGS.alerts_topic: too_much}, lambda: 0.0)
+    assert reader.turn() == 3
+    assert list(states(database)) == ["a0", "a2"]
+    with database.reading() as connection:
+        (problem,) = connection.scalars(select(schema.ingest_error.c.problem))
+        assert connection.scalars(select(schema.ingest.c.next_offset)).one() == 3
+    assert problem.startswith("the database refuses it: ")
 
 
 def test_own_label_that_comes_back_by_the_topic_changes_nothing(
@@ -260,6 +341,17 @@ def test_several_are_not_labelled_by_who_may_not_nor_with_what_is_no_verdict(
         with database.writing() as connection, pytest.raises(BadInput, match=r"analyst|guilty"):
             labels.mark_several(connection, by, alerts=[("a1", 0)], verdict=verdict, now=6000)
     assert states(database) == {"a1": ("open", 0)}
+
+
+def test_filter_is_of_numbers_that_there_are() -> None:
+    for wrong in (
+        {"partition": 2**31},
+        {"least_risk": float("nan")},
+        {"least_amount": float("inf")},
+    ):
+        with pytest.raises(BadInput):
+            Filter(**wrong)
+    assert read({"partition": "99999999999", "state": "fraud"}, "ana") == Filter()
 
 
 def test_undo_says_again_what_was_said_before(database: Database) -> None:

@@ -56,6 +56,22 @@ def test_inner_paths_of_the_framework_are_closed(console: Console) -> None:
         assert client.get(path).status_code == 404, path
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/alerts?text=a%00b", "/alerts?open=%00", "/model?alert=%00", "/live%00", "/upload/%00.csv"],
+)
+def test_address_that_no_database_could_look_for_is_refused(console: Console, path: str) -> None:
+    assert console.signed_in("administrator").get(path).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["partition=99999999999", "partition=-1", "least_risk=nan", "least_amount=inf", "state=x"],
+)
+def test_filter_that_is_none_shows_what_is_open(console: Console, query: str) -> None:
+    assert console.signed_in("ana").get(f"/alerts?{query}").status_code == 200
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", ""])
 def test_form_of_another_page_is_refused(console: Console, origin: str) -> None:
     client = console.signed_in("ana")

@@ -84,8 +84,8 @@ def draw_filters(desk: "Desk") -> ui.input:
         mine = ui.checkbox("Assigned to me", value=bool(wanted.mine))
 
         async def choose() -> None:
-            await desk.filter(
-                replace(
+            try:
+                wanted = replace(
                     desk.view.wanted,
                     least_risk=risk.value,
                     least_amount=amount.value,
@@ -93,7 +93,10 @@ def draw_filters(desk: "Desk") -> ui.input:
                     model_version=(model.value or "").strip(),
                     mine=desk.person.name if mine.value else "",
                 )
-            )
+            except BadInput as exc:
+                desk.said.set_text(str(exc))
+                return
+            await desk.filter(wanted)
 
         for each in (risk, amount, partition, model):
             each.on("change", choose)
