@@ -11,7 +11,7 @@ from stream_scorer.console.uploads import ScoredRow
 
 HEADER = ("line", "transaction_id", "probability", "decision", "reasons")
 # A spreadsheet takes a text that begins so for a formula (OWASP, CSV injection).
-RISKY = ("=", "+", "-", "@", "\t", "\r", "\n")
+RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # A sheet has so many rows, the header among them.
 SHEET_ROWS = 1_048_576
 

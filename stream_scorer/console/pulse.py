@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from stream_scorer.console import schema
 from stream_scorer.console.database import Database
-from stream_scorer.console.queue import SHOWN, Listed, listed
+from stream_scorer.console.queue import SHOWN, Listed, listed, newest
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Pulse:
         scored, lag = known or (None, None)
         alert, letter = schema.alert.c, schema.dead_letter.c
         with self.database.reading() as connection:
-            alerts = connection.scalar(select(func.max(alert.id))) or 0
+            alerts = newest(connection)
             letters = connection.scalar(select(func.max(letter.id))) or 0
             some = select(alert.id).where(alert.state == "open").limit(10_001).subquery()
             open_alerts = connection.scalars(select(func.count()).select_from(some)).one()
@@ -113,8 +113,8 @@ class Pulse:
         alert = schema.alert.c
         latest = select(*SHOWN).order_by(alert.timestamp_ms.desc(), alert.id.desc())
         with self.database.reading() as connection:
-            newest = listed(connection, latest.limit(NEWEST))
+            rows = listed(connection, latest.limit(NEWEST))
         with self._lock:
             before = self.snapshot
-            if [row.alert_id for row in newest] != [row.alert_id for row in before.newest]:
-                self.snapshot = replace(before, newest=newest, number=before.number + 1)
+            if [row.alert_id for row in rows] != [row.alert_id for row in before.newest]:
+                self.snapshot = replace(before, newest=rows, number=before.number + 1)

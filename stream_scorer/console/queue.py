@@ -147,6 +147,11 @@ def count(connection: Connection, wanted: Filter) -> int:
     return found
 
 
+def newest(connection: Connection) -> int:
+    """Return the row id of the newest alert, 0 if there is none; later ones have larger ones."""
+    return connection.scalar(select(func.max(ALERT.id))) or 0
+
+
 def matching(connection: Connection, wanted: Filter) -> list[tuple[str, int]]:
     """Return every alert's id and version, MOST_MARKED + 1 where there are more than that."""
     query = select(ALERT.alert_id, ALERT.version).where(*wanted.conditions())

@@ -90,4 +90,4 @@ def visit(
     yield found
     context.close()
     assert found.hosts <= {origin.split("/")[2]}, found.hosts
-    assert found.wrong == []
+    assert not found.wrong, found.wrong

@@ -1,4 +1,4 @@
-"""More alerts than a page shows, labelled together; no Kafka, so the labels wait."""
+"""The queue by keyboard and box: marks, notes, what has come since. No Kafka, so labels wait."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from stream_scorer.console import labels
 from stream_scorer.console.people import Role
 from tests.console.browser import visit
 from tests.console.running import NO_KAFKA, Console, running
-from tests.console.test_flow import BEN, alert, alerts, mark, states, store
+from tests.console.test_flow import BEN, SETTINGS, alert, alerts, mark, record, states, store
 
 pytestmark = pytest.mark.integration
 ALERTS = 60
@@ -71,3 +72,65 @@ def test_viewer_has_no_boxes_and_marks_go_with_the_filter(
         page.get_by_role("button", name="Next page").click()
         expect(page.get_by_text("1 alert marked")).to_have_count(0)
         expect(page.locator("tbody input:checked")).to_have_count(0)
+
+
+def test_note_is_kept_with_a_label_that_a_key_gives(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{console.origin}/alerts?order=newest")
+        page.locator("tbody tr").first.wait_for()
+        window.ready()
+        page.keyboard.press("j")
+        page.get_by_role("heading", name="Transaction t59").wait_for()
+        page.keyboard.press("n")
+        page.keyboard.type("cardholder called: 1 of 2")
+        page.keyboard.press("Escape")
+        page.keyboard.press("1")
+        page.get_by_text("Labelled fraud. Undo: z.").wait_for()
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        assert page.get_by_label("Note").input_value() == ""
+    with console.database.reading() as connection:
+        (said,) = labels.history(connection, "a59")
+    assert (said.verdict, said.note) == ("fraud", "cardholder called: 1 of 2")
+
+
+def test_new_alerts_are_told_and_come_into_the_queue_when_asked_for(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("viewer")
+        page = window.page
+        page.goto(f"{console.origin}/alerts?order=newest")
+        first = page.locator("tbody tr").first
+        expect(first).to_contain_text("t59")
+        page.wait_for_timeout(1000)  # the console's own look at how many there are
+        store(console.database, record(SETTINGS.alerts_topic, 99, alert(99, probability=0.99)))
+        page.get_by_text("1 new alert, show (r)").wait_for()
+        expect(first).to_contain_text("t59")
+        page.keyboard.press("r")
+        expect(page.get_by_text("1 new alert, show (r)")).to_be_hidden()
+        expect(page.locator("tbody tr", has_text="t99")).to_have_count(1)
+
+
+def test_fast_hand_labels_one_alert_after_the_other(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{console.origin}/alerts?order=newest")
+        page.locator("tbody tr").first.wait_for()
+        window.ready()
+        page.keyboard.press("j")
+        page.get_by_role("heading", name="Transaction t59").wait_for()
+        for key in "12312":
+            page.keyboard.press(key)
+        page.get_by_role("heading", name="Transaction t54").wait_for()
+    found = states(console.database)
+    newest = [found[f"a{n}"] for n in range(59, 54, -1)]
+    assert newest == [
+        (verdict, 1) for verdict in ("fraud", "genuine", "unsure", "fraud", "genuine")
+    ]

@@ -232,7 +232,7 @@ def test_name_that_would_steer_a_terminal_is_made_harmless() -> None:
     assert shown("a\x1b[2Jb.csv") == "a_[2Jb.csv"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+2", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1+1"])
 def test_no_cell_of_an_export_is_a_formula(text: str, tmp_path: Path) -> None:
     row = ScoredRow(2, text, 0.5, "fraud", text)
     (line,) = list(csv.reader(io.StringIO(b"".join(exports.as_csv([row])).decode())))[1:]

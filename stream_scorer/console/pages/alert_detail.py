@@ -58,7 +58,8 @@ def draw_detail(desk: "Desk", detail: Detail, history: Sequence[Said]) -> None:
 
 def buttons(desk: "Desk") -> None:
     """Draw what a person can do; the keys stand on the buttons."""
-    note = ui.textarea("Note (kept here, not sent)").props("rows=2 maxlength=2000").classes("note")
+    desk.note = note = ui.textarea("Note (n; kept here, not sent)")
+    note.props("rows=2 maxlength=2000 data-key=n").classes("note")
     with ui.row():
         for key, verdict, colour in (
             ("1", labels.FRAUD, "negative"),
@@ -68,7 +69,7 @@ def buttons(desk: "Desk") -> None:
             ui.button(
                 f"{verdict.capitalize()} ({key})",
                 color=colour,
-                on_click=lambda verdict=verdict: desk.mark(verdict, note.value or ""),
+                on_click=lambda verdict=verdict: desk.mark(verdict),
             )
         ui.button("Undo (z)", on_click=desk.undo, color=None).props("outline").classes("quiet")
         ui.button("Next free (s)", on_click=desk.next_free, color=None).props("outline").classes(

@@ -25,6 +25,7 @@ KEYS = {
     "j, k": "the next alert, the one before",
     "1, 2, 3": "fraud, genuine, unsure; then the next one",
     "x": "mark the open alert; shift and x: and all since the last that was marked",
+    "n": "write a note; Esc to leave it",
     "z": "undo",
     "s": "the first that nobody else looks at",
     "]": "the next page; [ the one before",
@@ -58,8 +59,8 @@ def written(wanted: Filter, *, opened: str) -> str:
     return "/alerts?" + urlencode({k: v for k, v in given.items() if v not in {None, ""}})
 
 
-def draw_filters(desk: "Desk") -> ui.input:
-    """Draw the filters; return the field to search in."""
+def draw_filters(desk: "Desk") -> None:
+    """Draw the filters."""
     wanted = desk.view.wanted
     with ui.row().classes("items-center"):
         ui.select(
@@ -74,7 +75,7 @@ def draw_filters(desk: "Desk") -> ui.input:
             label="Order",
             on_change=lambda e: desk.filter(replace(desk.view.wanted, order=e.value)),
         ).classes("w-28")
-        search = ui.input("Transaction or alert id (/)", value=wanted.text)
+        search = ui.input("Transaction or alert id (/)", value=wanted.text).props("data-key=/")
         search.on("keydown.enter", lambda: desk.find(search.value or ""))
     with ui.expansion("More filters").classes("w-full"), ui.row().classes("items-center"):
         risk = ui.number("Risk from", value=wanted.least_risk, min=0, max=1, step=0.01)
@@ -101,7 +102,6 @@ def draw_filters(desk: "Desk") -> ui.input:
         for each in (risk, amount, partition, model):
             each.on("change", choose)
         mine.on_value_change(choose)
-    return search
 
 
 def keys_dialog() -> ui.dialog:

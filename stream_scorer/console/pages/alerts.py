@@ -1,5 +1,6 @@
 """Alerts: the queue on the left, one alert on the right; labelled by two keys."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -95,7 +96,9 @@ class Desk:
         self.table: ui.table
         self.title: Words
         self.more: ui.button
-        self.search: ui.input
+        self.one_by_one = asyncio.Lock()  # a fast hand's second key is for what the first leaves
+        self.stale = False  # another alert is drawn than is open
+        self.pressed = 0  # keys that wait for those before them, or are at work
         self.marks = Marks(self)
         self.keys = keys_dialog()
         self.actions: dict[str, Callable[[], object]] = {
@@ -109,10 +112,12 @@ class Desk:
             "r": lambda: self.filter(self.view.wanted),
             "]": lambda: self.turn(forward=True),
             "[": lambda: self.turn(forward=False),
-            "/": lambda: self.search.run_method("focus"),
             "?": self.keys.open,
             "c": self.copy_link,
         }
+        self.note: ui.textarea | None = None
+        self.arrived: ui.button  # says how many have come since
+        self.newest = 0  # row of the newest alert when the queue was drawn
         self.unsent = False  # a label of the open alert waits for Kafka
 
     # What the database is asked, away from the event loop.
@@ -122,6 +127,7 @@ class Desk:
         page = queue.page(connection, self.view.wanted, after=after)
         self.view.rows, self.view.after = list(page.rows), page.after
         self.view.total = queue.count(connection, self.view.wanted)
+        self.newest = queue.newest(connection)
 
     def _open(self, alert_id: str) -> Detail | None:
         now = self.context.clock()
@@ -157,6 +163,7 @@ class Desk:
         self.table.rows = [cells(each, now) for each in self.view.rows]
         self.marks.keep()
         self.point()
+        self.arrived.set_visibility(False)
         self.title.set_text(counted(self.view.total, MOST_COUNTED, "alert"))
         self.more.set_visibility(self.view.after is not None)
         if not self.view.rows:
@@ -186,10 +193,18 @@ class Desk:
             self.said.set_text("There is no such alert here: it may be older than what is kept.")
         ui.navigate.history.replace(self.view.address())
         self.point()
-        await self.draw.refresh()
+        self.note, self.stale = None, True
+        await self.draw_unless_pressed()
 
-    async def mark(self, verdict: str, note: str = "") -> None:
-        """Label the open alert, and go on to the next."""
+    async def draw_unless_pressed(self) -> None:
+        """Draw the alert that is open, unless another key waits: that may open another at once."""
+        if self.stale and self.pressed <= 1:
+            self.stale = False
+            await self.draw.refresh()
+
+    async def mark(self, verdict: str) -> None:
+        """Label the open alert, with the note that stands there, and go on to the next."""
+        note = str(self.note.value or "") if self.note else ""
         await self._act(
             lambda connection, by, row: labels.mark(
                 connection,
@@ -317,14 +332,24 @@ class Desk:
         if self.view.detail is None:
             Words("p", "Press j for the first alert, or choose one.")
             return
+        self.note = None
         history = await run.io_bound(self._history) or []
         self.unsent = any(said.sent == "saved" for said in history)
         draw_detail(self, self.view.detail, history)
 
     async def watch_sent(self) -> None:
-        """Draw the open alert anew once Kafka has taken its labels."""
+        """Draw the open alert anew once Kafka has taken its labels; never over a note."""
+        if self.note and self.note.value:
+            return
         if self.unsent and not self.context.pulse.snapshot.labels_waiting:
             await self.draw.refresh()
+
+    def watch_arrivals(self) -> None:
+        """Say how many alerts have come since the queue was drawn: it moves when told alone."""
+        new = (live.latest(self.context.pulse.snapshot, "alerts") or 0) - self.newest
+        if new > 0:
+            self.arrived.set_text(f"{counted(new, new, 'new alert')}, show (r)")
+            self.arrived.set_visibility(True)
 
     async def stay(self) -> None:
         """Note that the person still looks at the open alert."""
@@ -338,9 +363,15 @@ class Desk:
             return
         act = self.actions.get(str(event.key))
         if act is not None:
-            done = act()
-            if isinstance(done, Awaitable):
-                await done
+            self.pressed += 1
+            try:
+                async with self.one_by_one:
+                    done = act()
+                    if isinstance(done, Awaitable):
+                        await done
+                    await self.draw_unless_pressed()
+            finally:
+                self.pressed -= 1
 
     def copy_link(self) -> None:
         """Copy the address of what is shown."""
@@ -377,9 +408,16 @@ def register(context: Context) -> None:
             desk = Desk(context, View(read(request.query_params, person.name)), person)
             with ui.element("div").classes("queue"):
                 with ui.element("section").props('aria-label="Queue"'):
-                    desk.search = draw_filters(desk)
+                    draw_filters(desk)
                     with ui.row().classes("items-center"):
                         desk.title = Words("span", "").props('role="status"')
+                        desk.arrived = (
+                            ui.button(
+                                "", on_click=lambda: desk.filter(desk.view.wanted), color=None
+                            )
+                            .props("flat dense no-caps")
+                            .classes("quiet")
+                        )
                         ui.button("Keys (?)", on_click=desk.keys.open, color=None).props(
                             "flat dense"
                         ).classes("quiet")
@@ -397,6 +435,7 @@ def register(context: Context) -> None:
                     desk.said = Words("p", "").props('role="status"').classes("said")
                     await desk.draw()
             ui.timer(SENT_S, desk.watch_sent)
+            ui.timer(SENT_S, desk.watch_arrivals)
             ui.timer(PRESENT_S, desk.stay, immediate=False)
             keys(desk.key)
             await desk.show()
