@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,8 @@ from stream_scorer.console.doors import ROLES
 from stream_scorer.console.pages.frame import MOST_UNSEEN
 from stream_scorer.console.people import Role
 from tests.console.running import Console, running
+from tests.integration.stream import wait_for
+from tests.usage import usage
 
 COOKIE = "console"
 pytestmark = pytest.mark.integration
@@ -244,3 +247,39 @@ def test_pages_that_nobody_looks_at_are_let_go_but_for_the_newest(console: Conso
     cookie = ana.cookies[COOKIE]
     assert not with_socket(console, shake(pages[0]), cookie=cookie)
     assert with_socket(console, shake(pages[-1]), cookie=cookie)
+
+
+def test_browser_that_takes_nothing_is_let_go(console: Console) -> None:
+    before = usage(console.process.pid).fds
+    ana = console.signed_in("ana")
+    lazy = [lazy_socket(console, page_of(ana), ana.cookies[COOKIE]) for _ in range(5)]
+    assert usage(console.process.pid).fds >= before + 5
+    ana.close()
+    try:
+        wait_for("the sockets' end", lambda: usage(console.process.pid).fds <= before + 1)
+    finally:
+        for each in lazy:
+            each.close()
+
+
+def lazy_socket(console: Console, page: str, cookie: str) -> socket.socket:
+    """Open a page's websocket, and read nothing more from it."""
+    host = console.origin.removeprefix("http://")
+    lazy = socket.create_connection(("127.0.0.1", int(host.rpartition(":")[2])), 10)
+    query = f"implicit_handshake=true&client_id={page}&tab_id=t&document_id=d&next_message_id=0"
+    lines = (
+        f"GET /_nicegui_ws/socket.io/?EIO=4&transport=websocket&{query} HTTP/1.1",
+        f"Host: {host}",
+        f"Origin: {console.origin}",
+        f"Cookie: {COOKIE}={cookie}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "\r\n",
+    )
+    lazy.sendall("\r\n".join(lines).encode())
+    answer = lazy.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 101"), answer
+    lazy.sendall(b"\x81\x82\0\0\0\x0040")  # one masked frame: socket.io's "connect"
+    return lazy
