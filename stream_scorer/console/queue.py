@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select
@@ -74,6 +75,8 @@ class Filter:
     model_version: str = ""
     partition: int | None = None
     mine: str = ""  # assigned to this name
+    since: str = ""  # the transaction at or after this moment, UTC: 2026-01-31T12:00
+    until: str = ""  # and before this one
 
     def __post_init__(self) -> None:
         """Raise BadInput for a state or an order that there is not, or a number that is none."""
@@ -85,27 +88,40 @@ class Filter:
             raise BadInput("a risk and an amount are finite numbers")
         if self.partition is not None and not 0 <= self.partition < 2**31:
             raise BadInput(f"partition {self.partition}: Kafka has 0 to {2**31 - 1}")
+        to_ms(self.since)
+        to_ms(self.until)
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return what a row must meet."""
-        found: list[ColumnElement[bool]] = []
         if self.text:  # by id, an alert is found whatever its state
             return [or_(ALERT.transaction_id == self.text, ALERT.alert_id == self.text)]
-        if self.state != "all":
-            found.append(ALERT.state == self.state)
-        if self.least_risk is not None:
-            found.append(ALERT.probability >= self.least_risk)
-        if self.least_amount is not None:
-            found.append(ALERT.amount >= self.least_amount)
-        if self.model_version:
-            found.append(ALERT.model_version == self.model_version)
-        if self.partition is not None:
-            found.append(ALERT.partition == self.partition)
-        if self.mine:
-            found.append(ALERT.assignee == self.mine)
-        if self.order == "amount":
-            found.append(ALERT.amount.is_not(None))
-        return found
+        asked = (
+            (self.state != "all", ALERT.state == self.state),
+            (self.least_risk is not None, ALERT.probability >= (self.least_risk or 0)),
+            (self.least_amount is not None, ALERT.amount >= (self.least_amount or 0)),
+            (self.model_version, ALERT.model_version == self.model_version),
+            (self.partition is not None, ALERT.partition == self.partition),
+            (self.since, ALERT.timestamp_ms >= to_ms(self.since)),
+            (self.until, ALERT.timestamp_ms < to_ms(self.until)),
+            (self.mine, ALERT.assignee == self.mine),
+            (self.order == "amount", ALERT.amount.is_not(None)),
+        )
+        return [condition for wanted, condition in asked if wanted]
+
+
+def to_ms(moment: str) -> int:
+    """Return a moment as milliseconds since 1970, 0 for none; raise BadInput for what is none.
+
+    It is UTC if it does not say.
+    """
+    if not moment:
+        return 0
+    try:
+        parsed = datetime.fromisoformat(moment)
+        in_utc = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        return int(in_utc.timestamp() * 1000)
+    except (ValueError, OverflowError) as exc:
+        raise BadInput(f"time {moment[:40]!r}: want one such as 2026-01-31T12:00") from exc
 
 
 @dataclass(frozen=True, slots=True)

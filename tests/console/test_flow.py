@@ -16,9 +16,9 @@ from stream_scorer.console import ingest, keeping, labels, lease, queue, schema
 from stream_scorer.console.database import Database
 from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.outbox import Outbox
-from stream_scorer.console.pages.alert_filters import read, written
+from stream_scorer.console.pages.alert_filters import page_of, read, written
 from stream_scorer.console.people import Person, Role
-from stream_scorer.console.queue import Filter
+from stream_scorer.console.queue import Cursor, Filter, to_ms
 from stream_scorer.console.reader import Reader
 from stream_scorer.errors import BadInput
 from tests.console.conftest import Milliseconds
@@ -352,6 +352,27 @@ def test_filter_is_of_numbers_that_there_are() -> None:
         with pytest.raises(BadInput):
             Filter(**wrong)
     assert read({"partition": "99999999999", "state": "fraud"}, "ana") == Filter()
+    for odd in ("noon", "2026-13-01", "99999-01-01T00:00"):
+        assert read({"since": odd, "state": "fraud"}, "ana") == Filter()
+
+
+def test_alerts_are_those_of_a_span_of_time(database: Database) -> None:
+    day_ms = 86_400_000
+    for number in range(3):
+        source = {"topic": "t", "partition": 0, "offset": number, "timestamp_ms": number * day_ms}
+        store(database, record(SETTINGS.alerts_topic, number, alert(number, source=source)))
+    span = Filter(since="1970-01-02T00:00", until="1970-01-03T00:00")
+    with database.reading() as connection:
+        assert [row.alert_id for row in queue.page(connection, span).rows] == ["a1"]
+
+
+def test_moment_that_names_its_zone_is_taken_at_its_word() -> None:
+    assert to_ms("2026-02-01T00:00+02:00") == to_ms("2026-01-31T22:00")
+
+
+@pytest.mark.parametrize("odd", ["", "x", "nan_1", "inf_1", "1", "1_", "1_-1", f"1_{2**63}", "1_x"])
+def test_page_that_an_address_does_not_name_is_the_first(odd: str) -> None:
+    assert page_of({"after": odd}) == []
 
 
 def test_undo_says_again_what_was_said_before(database: Database) -> None:
@@ -450,10 +471,13 @@ def test_nothing_is_forgotten_while_a_console_works(
         Filter(),
         Filter(state="all", order="amount", text="t 1&x=1"),
         Filter(least_risk=0.5, least_amount=10.0, partition=3, model_version="1.2", mine="ana"),
+        Filter(since="2026-01-31T12:00", until="2026-02-01T00:00+02:00"),
     ],
 )
 def test_filter_comes_back_from_its_address(wanted: Filter) -> None:
-    query = dict(parse_qsl(urlsplit(written(wanted, opened="a1")).query))
+    after = Cursor(0.1 + 0.2, 7)
+    query = dict(parse_qsl(urlsplit(written(wanted, opened="a1", after=after)).query))
+    assert page_of(query) == [after]
     assert query.pop("open") == "a1"
     assert read(query, "ana") == wanted
 

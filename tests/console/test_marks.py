@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from stream_scorer.console import labels
+from stream_scorer.console import labels, queue
 from stream_scorer.console.people import Role
 from tests.console.browser import visit
 from tests.console.running import NO_KAFKA, Console, running
@@ -72,6 +72,10 @@ def test_viewer_has_no_boxes_and_marks_go_with_the_filter(
         page.get_by_role("button", name="Next page").click()
         expect(page.get_by_text("1 alert marked")).to_have_count(0)
         expect(page.locator("tbody input:checked")).to_have_count(0)
+        expect(page.locator("tbody tr")).to_have_count(ALERTS - queue.ROWS)
+        page.reload()
+        expect(page.locator("tbody tr")).to_have_count(ALERTS - queue.ROWS)
+        expect(page).to_have_title(f"Alerts ({ALERTS} alerts) - stream-scorer")
 
 
 def test_note_is_kept_with_a_label_that_a_key_gives(

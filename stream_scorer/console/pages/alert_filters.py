@@ -1,5 +1,6 @@
 """What the queue of alerts is filtered by, on the page and in its address."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -7,7 +8,7 @@ from urllib.parse import urlencode
 from nicegui import ui
 
 from stream_scorer.console import queue
-from stream_scorer.console.queue import Filter
+from stream_scorer.console.queue import Cursor, Filter
 from stream_scorer.errors import BadInput
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ NUMBERS: dict[str, type[float] | type[int]] = {
     "least_amount": float,
     "partition": int,
 }
-TEXTS = ("state", "order", "text", "model_version")
+LARGEST = 2**63  # no row of a database has as large an id
+TEXTS = ("state", "order", "text", "model_version", "since", "until")
 KEYS = {
     "j, k": "the next alert, the one before",
     "1, 2, 3": "fraud, genuine, unsure; then the next one",
@@ -52,10 +54,21 @@ def read(given: "Mapping[str, str]", name: str) -> Filter:
         return Filter()
 
 
-def written(wanted: Filter, *, opened: str) -> str:
-    """Return the address of a filter, with the alert that is open."""
+def page_of(given: "Mapping[str, str]") -> list[Cursor]:
+    """Return where the page of the queue begins that an address asks for, empty: at the first."""
+    value, _, row_id = given.get("after", "").partition("_")
+    try:
+        cursor = Cursor(float(value), int(row_id))
+    except ValueError:
+        return []
+    return [cursor] if math.isfinite(cursor.value) and 0 <= cursor.row_id < LARGEST else []
+
+
+def written(wanted: Filter, *, opened: str, after: Cursor | None = None) -> str:
+    """Return the address of a filter and a page of it, with the alert that is open."""
     given = {key: getattr(wanted, key) for key in (*TEXTS, *NUMBERS)}
-    given |= {"mine": "yes" if wanted.mine else "", "open": opened}
+    page = f"{after.value!r}_{after.row_id}" if after else ""
+    given |= {"mine": "yes" if wanted.mine else "", "after": page, "open": opened}
     return "/alerts?" + urlencode({k: v for k, v in given.items() if v not in {None, ""}})
 
 
@@ -82,6 +95,10 @@ def draw_filters(desk: "Desk") -> None:
         amount = ui.number("Amount from", value=wanted.least_amount, min=0)
         partition = ui.number("Partition", value=wanted.partition, min=0, precision=0)
         model = ui.input("Model version", value=wanted.model_version)
+        since, until = (
+            ui.input(f"{name} (UTC)", value=value).props("type=datetime-local stack-label")
+            for name, value in (("From", wanted.since), ("Until", wanted.until))
+        )
         mine = ui.checkbox("Assigned to me", value=bool(wanted.mine))
 
         async def choose() -> None:
@@ -92,6 +109,8 @@ def draw_filters(desk: "Desk") -> None:
                     least_amount=amount.value,
                     partition=None if partition.value is None else int(partition.value),
                     model_version=(model.value or "").strip(),
+                    since=since.value or "",
+                    until=until.value or "",
                     mine=desk.person.name if mine.value else "",
                 )
             except BadInput as exc:
@@ -99,7 +118,7 @@ def draw_filters(desk: "Desk") -> None:
                 return
             await desk.filter(wanted)
 
-        for each in (risk, amount, partition, model):
+        for each in (risk, amount, partition, model, since, until):
             each.on("change", choose)
         mine.on_value_change(choose)
 

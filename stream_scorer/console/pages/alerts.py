@@ -16,7 +16,13 @@ from stream_scorer.console.context import Context
 from stream_scorer.console.labels import ConflictError
 from stream_scorer.console.pages import live
 from stream_scorer.console.pages.alert_detail import draw_detail
-from stream_scorer.console.pages.alert_filters import draw_filters, keys_dialog, read, written
+from stream_scorer.console.pages.alert_filters import (
+    draw_filters,
+    keys_dialog,
+    page_of,
+    read,
+    written,
+)
 from stream_scorer.console.pages.alert_marks import Marks
 from stream_scorer.console.pages.elements import WIDE, Words, clicked_table, keys
 from stream_scorer.console.pages.frame import frame
@@ -61,7 +67,8 @@ class View:
     def address(self) -> str:
         """Return the page's address as it is now."""
         opened = self.detail.row.alert_id if self.detail else ""
-        return written(self.wanted, opened=opened)
+        after = self.cursors[-1] if self.cursors else None
+        return written(self.wanted, opened=opened, after=after)
 
     def beside(self, step: int) -> str | None:
         """Return the alert before or after the open one in the queue; the first if none is open."""
@@ -164,7 +171,9 @@ class Desk:
         self.marks.keep()
         self.point()
         self.arrived.set_visibility(False)
-        self.title.set_text(counted(self.view.total, MOST_COUNTED, "alert"))
+        count = counted(self.view.total, MOST_COUNTED, "alert")
+        self.title.set_text(count)
+        ui.page_title(f"Alerts ({count}) - stream-scorer")
         self.more.set_visibility(self.view.after is not None)
         if not self.view.rows:
             self.said.set_text(
@@ -270,6 +279,7 @@ class Desk:
         else:
             return
         self.marks.clear()
+        ui.navigate.history.replace(self.view.address())
         await self.show()
 
     async def filter(self, wanted: Filter) -> None:
@@ -405,7 +415,11 @@ def register(context: Context) -> None:
     @ui.page("/alerts")
     async def alerts(request: Request, open: str = "") -> None:  # noqa: A002 - in the address
         with frame(context, "Alerts", "/alerts") as person:
-            desk = Desk(context, View(read(request.query_params, person.name)), person)
+            desk = Desk(
+                context,
+                View(read(request.query_params, person.name), page_of(request.query_params)),
+                person,
+            )
             with ui.element("div").classes("queue"):
                 with ui.element("section").props('aria-label="Queue"'):
                     draw_filters(desk)
