@@ -18,7 +18,7 @@ from confluent_kafka import Message
 
 from producer.figures import COLUMNS
 from producer.generate import generate
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.config import LARGEST_RECORD_BYTES, SHIPPED_MODEL
 from stream_scorer.model import Model, warm_up
 from stream_scorer.policy import Policy
@@ -61,7 +61,7 @@ def message(offset: int, value: bytes, key: bytes | None = None) -> Message:
 
 def scorer_of(model: Model, policy: Policy) -> Scorer:
     """Return a scorer with a policy."""
-    decoder = CODECS["json"](model.feature_names)
+    decoder = JsonDecoder(model.feature_names)
     return Scorer(model=model, decoder=decoder, threshold=0.8, cluster_id="c", policy=policy)
 
 

@@ -2,12 +2,14 @@
 
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
+from producer.avro import AvroEncoder, in_avro
 from producer.journal import Journal, open_journal
 from producer.options import Options, to_milliseconds, to_speed
 from producer.reading import Reading
@@ -21,6 +23,7 @@ from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput, DeliveryError
 from stream_scorer.finite import FiniteRange
 from stream_scorer.flags import settings_options
+from stream_scorer.registry import connect
 
 # A run that died may hide behind somebody else's open transaction, and each partition's end counts.
 TAIL = {"enable.partition.eof": "true", "isolation.level": "read_uncommitted"}
@@ -67,7 +70,7 @@ TAIL = {"enable.partition.eof": "true", "isolation.level": "read_uncommitted"}
     help="What a row does that cannot be read.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@settings_options("transactions_topic", "labels_topic")
+@settings_options("transactions_topic", "labels_topic", "format", "registry_url")
 def replay(settings: Settings, **flags: Any) -> int:  # noqa: ANN401 - click's
     """Send the rows of FILE (CSV, XLSX, XLS, Parquet; - is CSV on standard input) into Kafka.
 
@@ -87,7 +90,8 @@ def replay(settings: Settings, **flags: Any) -> int:  # noqa: ANN401 - click's
         settings.labels_topic if options.labels else None,
         options.label_delay or 0.0,
     )
-    with options.reading() as reading:
+    with options.reading() as given:
+        reading = in_format(settings, given)
         lacking = missing(options.way(), reading.columns, labels=options.labels)
         if lacking:
             raise BadInput(f"{reading.name} has no column {lacking!r}")
@@ -101,6 +105,14 @@ def replay(settings: Settings, **flags: Any) -> int:  # noqa: ANN401 - click's
         with signals() as seen:
             summary = send(settings, options, reading, route, journal, seen)
     return end(options, reading, summary, seen)
+
+
+def in_format(settings: Settings, reading: Reading) -> Reading:
+    """Return a reading whose events are in the settings' format."""
+    if settings.format == "json":
+        return reading
+    encode = AvroEncoder(connect(settings), settings.transactions_topic)
+    return replace(reading, rows=in_avro(reading.rows, encode))
 
 
 def keep_journal(

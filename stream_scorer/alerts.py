@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from stream_scorer.codecs.alerts import as_json
 from stream_scorer.config import Settings
 from stream_scorer.flags import settings_options
 from stream_scorer.records import place_text
@@ -20,9 +21,9 @@ from stream_scorer.topics import TopicReader
 @click.command()
 @click.option("--follow", is_flag=True, help="Go on showing alerts as they come, until Ctrl-C.")
 @click.option("--last", default=20, help="How many of the latest to show first.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as on the topic.")
+@click.option("--json", "lines", is_flag=True, help="One JSON object a line, as on the topic.")
 @settings_options("alerts_topic")
-def alerts(*, follow: bool, last: int, as_json: bool, settings: Settings) -> None:
+def alerts(*, follow: bool, last: int, lines: bool, settings: Settings) -> None:
     """Show the latest alerts, the newest last.
 
     \b
@@ -30,9 +31,9 @@ def alerts(*, follow: bool, last: int, as_json: bool, settings: Settings) -> Non
     """
     reader = TopicReader(settings, settings.alerts_topic, last=last)
     latest = sorted(reader.held(), key=in_time)[-last:]
-    if as_json:
+    if lines:
         for message in latest:
-            click.echo(message.value())
+            click.echo(as_json(message.value()))
     elif latest:
         Console().print(as_table(latest))
     else:
@@ -41,7 +42,7 @@ def alerts(*, follow: bool, last: int, as_json: bool, settings: Settings) -> Non
         )
     while follow:
         for message in reader.arriving(timeout_s=0.5):
-            click.echo(message.value() if as_json else "  ".join(cells(message)))
+            click.echo(as_json(message.value()) if lines else "  ".join(cells(message)))
 
 
 def in_time(message: Message) -> tuple[int, int, int]:
@@ -62,7 +63,7 @@ def cells(message: Message) -> tuple[str, str, str, str, str]:
     """Return what a person looks at first in an alert."""
     when = f"{datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC):%Y-%m-%d %H:%M:%S}"
     try:
-        alert = json.loads(message.value() or b"")
+        alert = json.loads(as_json(message.value()) or b"")
         source = alert["source"]
         return (
             when,

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from stream_scorer.alerts import printable, why
 from stream_scorer.books import quantiles
+from stream_scorer.codecs.alerts import as_json
 from stream_scorer.errors import Unfit
 from stream_scorer.topics import TopicReader
 
@@ -64,7 +65,7 @@ class Board:
     def look(self) -> None:
         """Take in what has come; waits up to a tenth of a second for an alert."""
         for message in self.reader.arriving(timeout_s=0.1):
-            alert = json.loads(message.value() or b"{}")
+            alert = json.loads(as_json(message.value()) or b"{}")
             latency = time.time() * 1000 - alert["source"]["timestamp_ms"]
             self.latency_ms[self.phase].append(latency)
             risk = f"{alert['probability']:.4f}"

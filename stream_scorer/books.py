@@ -9,6 +9,7 @@ import msgspec
 from confluent_kafka import Message
 from rich.table import Table
 
+from stream_scorer.codecs.alerts import as_json
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters import letters
 from stream_scorer.records import Headers
@@ -100,7 +101,7 @@ def held(settings: Settings, topic: str) -> Iterator[Message]:
 def decoded(messages: Iterable[Message], kind: type[T]) -> Iterator[T]:
     """Yield the values of a topic, decoded."""
     decoder = msgspec.json.Decoder(kind)
-    return (decoder.decode(message.value() or b"") for message in messages)
+    return (decoder.decode(as_json(message.value()) or b"") for message in messages)
 
 
 def score_position(message: Message) -> Position:

@@ -22,12 +22,14 @@ from rich.text import Text
 
 from stream_scorer import clients
 from stream_scorer.challenger import Challenger
+from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
 from stream_scorer.control import ControlTopic, find
 from stream_scorer.errors import ScorerError
 from stream_scorer.flags import RUN_SETTINGS, settings_options
 from stream_scorer.model import Model, warm_up
 from stream_scorer.records import DLQ_HEADROOM_BYTES
+from stream_scorer.registry import connect
 
 ANSWER_TIMEOUT_S = 10.0
 
@@ -75,6 +77,8 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield attempt("model", lambda: describe_model(settings))
     if settings.challenger:
         yield attempt("challenger", lambda: describe_challenger(settings))
+    if settings.registry_url:
+        yield attempt("schema registry", lambda: reach_registry(settings))
     yield attempt("Kafka settings", lambda: try_clients(settings))
     try:
         metadata = clients.describe_cluster(settings)
@@ -117,6 +121,13 @@ def attempt(what: str, step: Callable[[], str]) -> Finding:
     except KafkaException as exc:
         error = exc.args[0]
         return Finding(what, good=False, text=f"{error.name()}: {error.str()}")
+
+
+def reach_registry(settings: Settings) -> str:
+    """Ask the registry for a schema that it need not have."""
+    decoder_maker(settings)
+    connect(settings).schema(1)
+    return f"{settings.registry_url} answers"
 
 
 def try_clients(settings: Settings) -> str:

@@ -189,7 +189,22 @@ class Settings(BaseModel):
     console_keep_days: int = Field(
         90, ge=1, le=3650, description="Days that alerts without a label are kept in it."
     )
-    format: Literal["json"] = Field("json", description="Wire format of the transactions.")
+    format: Literal["json", "avro"] = Field(
+        "json", description="Wire format of the transactions; avro: by a schema registry."
+    )
+    alerts_format: Literal["json", "avro"] = Field("json", description="Wire format of the alerts.")
+    registry_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^@?#]+)?$")] = Field(
+        "", description="The schema registry, for avro: https://NAME."
+    )
+    registry_user: str = Field(
+        "", repr=False, description="Who asks it, as NAME:PASSWORD; empty: nobody in particular."
+    )
+    registry_ca: Path | None = Field(
+        None, description="PEM file of who signs its certificate; empty: the system's."
+    )
+    registry_certificate: Path | None = Field(
+        None, description="PEM file of our key and certificate for it; empty: none."
+    )
     sinks: tuple[Literal["kafka", "log"], ...] = Field(
         ("kafka",), description="Where outcomes go; `log` prints each alert as a line as well."
     )
@@ -233,7 +248,14 @@ class Settings(BaseModel):
         {}, repr=False, description="librdkafka keys; `consumer.` or `producer.` before one side's."
     )
 
-    @field_validator("challenger", "http_certificate", "console_certificate", mode="before")
+    @field_validator(
+        "challenger",
+        "http_certificate",
+        "console_certificate",
+        "registry_ca",
+        "registry_certificate",
+        mode="before",
+    )
     @classmethod
     def name_none(cls, value: object) -> object:
         """Read an empty text as no file: a variable may be set to nothing."""
@@ -303,6 +325,20 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def complete_the_registry(self) -> Self:
+        """Refuse Avro without a registry, and a password that it would be told in the clear."""
+        if "avro" in {self.format, self.alerts_format} and not self.registry_url:
+            raise ValueError("avro wants SCORER_REGISTRY_URL, the schema registry")
+        clear = self.registry_url.startswith("http://")
+        ours = is_loopback(self.registry_url.partition("://")[2].partition("/")[0])
+        if self.registry_user and clear and not ours and not self.allow_insecure:
+            raise ValueError(
+                f"SCORER_REGISTRY_URL is {self.registry_url!r} and SCORER_REGISTRY_USER is set: "
+                "want https://; SCORER_ALLOW_INSECURE=true takes it all the same"
+            )
+        return self
+
+    @model_validator(mode="after")
     def keep_the_promise(self) -> Self:
         """Refuse librdkafka keys that would break the guarantee or tell a secret."""
         for key, value in self.kafka.items():
@@ -365,6 +401,7 @@ class Settings(BaseModel):
         """Return the settings for a person's eyes: secrets are masked."""
         shown: dict[str, object] = self.model_dump(mode="json", exclude={"kafka"})
         shown["console_database"] = URL_PASSWORD.sub(r"\1***@", self.console_database)
+        shown["registry_user"] = "***" if self.registry_user else ""
         shown["console_oidc_client_secret"] = "***" if self.console_oidc_client_secret else ""
         for key, value in sorted(self.kafka.items()):
             plain = key.removeprefix("consumer.").removeprefix("producer.") in KNOWN_KEYS
@@ -494,6 +531,5 @@ def explain(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return str(error["ctx"]["error"])
     name = PREFIX + "_".join(str(part) for part in error["loc"] if isinstance(part, str)).upper()
     want = error["msg"][:1].lower() + error["msg"][1:]
-    return (
-        f"{name} is {error['input']!r}: {want.removeprefix('input ').removeprefix('value error, ')}"
-    )
+    shown = URL_PASSWORD.sub(r"\1***@", repr(error["input"]))
+    return f"{name} is {shown}: {want.removeprefix('input ').removeprefix('value error, ')}"

@@ -6,6 +6,7 @@ A bad *record* is not among them: it is a `Reject`, a value, and goes to the dea
   x BadInput          what was given is wrong: mend the setting, the file or the model
   x Unfit             the process cannot keep its promise: it stops, nothing is lost, start it again
     - KafkaTrouble    the broker cannot be reached, refuses us, or lacks a topic
+    - RegistryTrouble the schema registry cannot be reached, or refuses us
     - DeliveryError   a record that was written is not acknowledged, so nothing may be committed
     - TooManyDeadLetters   to go on would only fill the dead letters: exit code 3, do not restart
 """
@@ -27,6 +28,10 @@ class Unfit(ScorerError):
 
 class KafkaTrouble(Unfit):
     """Kafka cannot be reached, refuses us, or lacks what we need."""
+
+
+class RegistryTrouble(Unfit):
+    """The schema registry cannot be reached, or refuses us."""
 
 
 class TooManyDeadLetters(Unfit):

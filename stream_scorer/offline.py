@@ -20,7 +20,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from stream_scorer.alerts import why
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput
 from stream_scorer.events import Event, to_event
@@ -116,7 +116,7 @@ def score(*, file: str, output: str | None, as_json: bool, settings: Settings) -
     Probabilities and decisions are the stream's own. Columns are found by name, in any order.
     """
     model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
-    decoder = CODECS["json"](model.feature_names)
+    decoder = JsonDecoder(model.feature_names)
     scorer = Scorer(
         model=model,
         decoder=decoder,

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from stream_scorer import clients
 from stream_scorer.challenger import Challenger
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
 from stream_scorer.control import ControlTopic, find
 from stream_scorer.drift import Drift
@@ -177,7 +177,7 @@ def build_scorer(
     warm_up(model, settings.max_batch_rows)
     return Scorer(
         model=model,
-        decoder=CODECS[settings.format](model.feature_names),
+        decoder=decoder_maker(settings)(model.feature_names),
         threshold=settings.threshold,
         cluster_id=cluster_id,
         every_score=bool(settings.scores_topic),

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.config import SHIPPED_MODEL
 from stream_scorer.dead_letters import letters
 from stream_scorer.model import Model
@@ -164,7 +164,7 @@ def run_mutations(scorer: Scorer, count: int, seed: int) -> Counter[str]:
 
 def make_scorer(model: Model) -> Scorer:
     """Return a scorer that looks for everything."""
-    decoder = CODECS["json"](model.feature_names)
+    decoder = JsonDecoder(model.feature_names)
     strict = Policy(duplicate_keys="reject")
     return Scorer(model=model, decoder=decoder, threshold=0.8, cluster_id="c", policy=strict)
 

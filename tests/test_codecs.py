@@ -2,14 +2,17 @@
 
 import json
 import math
+import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs import MakeDecoder
+from stream_scorer.codecs.avro import AvroDecoder
 from stream_scorer.codecs.json import JsonDecoder
 
 NAMES = ("Time", "V1", "Amount")
@@ -19,7 +22,19 @@ def to_json(row: Sequence[float]) -> bytes:
     return json.dumps(dict(zip(NAMES, row, strict=True))).encode()
 
 
-ENCODERS: dict[str, Callable[[Sequence[float]], bytes]] = {"json": to_json}
+def to_avro(row: Sequence[float]) -> bytes:
+    return b"\0\0\0\0\7" + struct.pack("<3d", *row)
+
+
+SCHEMA = {
+    "type": "record",
+    "name": "Transaction",
+    "fields": [{"name": name, "type": "double"} for name in NAMES],
+}
+CODECS: dict[str, tuple[MakeDecoder, Callable[[Sequence[float]], bytes]]] = {
+    "json": (JsonDecoder, to_json),
+    "avro": (partial(AvroDecoder, find_schema=lambda _: [json.dumps(SCHEMA)]), to_avro),
+}
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -28,7 +43,8 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 def test_what_is_written_is_read_bit_for_bit(
     codec: str, rows: list[tuple[float, float, float]]
 ) -> None:
-    matrix, kept, rejects = CODECS[codec](NAMES)([ENCODERS[codec](row) for row in rows])
+    make, encode = CODECS[codec]
+    matrix, kept, rejects = make(NAMES)([encode(row) for row in rows])
     assert matrix.dtype == np.float64
     assert matrix.shape == (len(rows), 3)
     assert matrix.tobytes() == np.array(rows, dtype=np.float64).tobytes()

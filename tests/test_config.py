@@ -216,3 +216,29 @@ def test_key_by_two_names_is_refused() -> None:
     }
     with pytest.raises(BadInput, match="SASL_MECHANISMS is another name of SCORER_KAFKA_SASL_MECH"):
         Settings.load(environ=environ)
+
+
+def test_avro_wants_a_registry() -> None:
+    for name in ("SCORER_FORMAT", "SCORER_ALERTS_FORMAT"):
+        with pytest.raises(BadInput, match="avro wants SCORER_REGISTRY_URL"):
+            Settings.load(environ={name: "avro"})
+
+
+def test_password_for_a_registry_is_not_sent_in_the_clear_and_not_shown() -> None:
+    environ = {"SCORER_REGISTRY_URL": "http://registry.bank:8081", "SCORER_REGISTRY_USER": "a:b"}
+    with pytest.raises(BadInput, match="SCORER_REGISTRY_USER is set: want https"):
+        Settings.load(environ=environ)
+    for given in (
+        {"SCORER_ALLOW_INSECURE": "true"},
+        {"SCORER_REGISTRY_URL": "https://registry.bank"},
+        {"SCORER_REGISTRY_URL": "http://127.0.0.1:8081/apis"},
+    ):
+        settings = Settings.load(environ=environ | given)
+        assert settings.shown()["registry_user"] == "***"
+        assert "a:b" not in repr(settings)
+
+
+def test_address_of_a_registry_holds_no_password() -> None:
+    with pytest.raises(BadInput, match="SCORER_REGISTRY_URL") as caught:
+        Settings.load(environ={"SCORER_REGISTRY_URL": "https://a:hidden@registry.bank"})
+    assert "hidden" not in str(caught.value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Message
 
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.events import Event
 from stream_scorer.model import Model
 from stream_scorer.offline import FileRecord
@@ -20,7 +20,7 @@ from tests.records import FRAUD, GOOD, P0, TOPIC, event, record
 
 def make_scorer(model: Model, **changes: object) -> Scorer:
     settings: dict[str, object] = {"threshold": 0.8, "cluster_id": "cluster"} | changes
-    return Scorer(model=model, decoder=CODECS["json"](model.feature_names), **settings)  # type: ignore[arg-type]
+    return Scorer(model=model, decoder=JsonDecoder(model.feature_names), **settings)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_scorer.cli import cli
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.errors import BadInput
 from stream_scorer.model import Model
 from stream_scorer.records import Place, Record
@@ -51,7 +51,7 @@ def verifier(model: Model, *sources: Message, gone: str = "gone") -> Verifier:
 
     return Verifier(
         find_model=lambda sha256: model if sha256 == model.sha256 else "no such model",
-        make_decoder=CODECS["json"],
+        make_decoder=JsonDecoder,
         cluster_id="cluster",
         fetch=fetch,
     )

@@ -4,9 +4,12 @@ To add a format: one module with a decoder class, one line in `CODECS`.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from stream_scorer.codecs.json import JsonDecoder
+from stream_scorer.config import Settings
+from stream_scorer.errors import BadInput
 from stream_scorer.records import Matrix, Reject
 
 
@@ -28,4 +31,26 @@ class Decoder(Protocol):
         ...
 
 
-CODECS: dict[str, Callable[[Sequence[str]], Decoder]] = {"json": JsonDecoder}
+MakeDecoder = Callable[[Sequence[str]], Decoder]
+
+
+def by_schema(settings: Settings) -> MakeDecoder:
+    """Return what makes a decoder of Avro; raise BadInput where its libraries are not there."""
+    from stream_scorer import registry  # its client takes a tenth of a second to import
+
+    try:
+        from stream_scorer.codecs.avro import AvroDecoder
+    except ImportError as exc:
+        raise BadInput(registry.MISSING_EXTRA) from exc
+    return partial(AvroDecoder, find_schema=registry.connect(settings).schema)
+
+
+CODECS: dict[str, Callable[[Settings], MakeDecoder]] = {
+    "json": lambda _: JsonDecoder,
+    "avro": by_schema,
+}
+
+
+def decoder_maker(settings: Settings) -> MakeDecoder:
+    """Return what makes a decoder of the settings' format."""
+    return CODECS[settings.format](settings)

@@ -9,6 +9,7 @@ import msgspec
 from confluent_kafka import Message
 from sqlalchemy import Connection, delete, select
 
+from stream_scorer.codecs.alerts import as_json
 from stream_scorer.config import Settings
 from stream_scorer.console import labels, schema
 from stream_scorer.console.upserts import insert_new, insert_or_update
@@ -145,7 +146,7 @@ def place(message: Message) -> tuple[str, int, int]:
 
 def take_alert(connection: Connection, message: Message) -> None:
     """Store an alert once, with what is known of its transaction."""
-    value = message.value() or b""
+    value = as_json(message.value()) or b""
     found = decode_alert(value)
     amount = found.features.get("Amount")
     reason = found.reasons[0] if found.reasons else None

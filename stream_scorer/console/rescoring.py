@@ -4,7 +4,7 @@ from contextlib import closing
 
 from confluent_kafka import Message
 
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
 from stream_scorer.console.shelf import Shelf
 from stream_scorer.model import Model
@@ -29,7 +29,7 @@ def verify(settings: Settings, shelf: Shelf, body: str) -> str:
     with closing(PlaceReader(settings)) as places:
         verifier = Verifier(
             find_model=find,
-            make_decoder=CODECS[settings.format],
+            make_decoder=decoder_maker(settings),
             cluster_id=places.cluster_id,
             fetch=places.fetch,
         )

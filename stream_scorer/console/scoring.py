@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.errors import BadInput, ScorerError
 from stream_scorer.model import Model
 from stream_scorer.offline import require_columns, score_batches
@@ -49,7 +49,7 @@ def score(path: Path, name: str, output: Path, model_file: Path, threshold: floa
     model = Model.load(model_file, setting="SCORER_MODEL")
     scorer = Scorer(
         model=model,
-        decoder=CODECS["json"](model.feature_names),
+        decoder=JsonDecoder(model.feature_names),
         threshold=threshold,
         cluster_id="",
     )

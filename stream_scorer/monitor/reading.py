@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from stream_scorer.codecs.alerts import as_json
 from stream_scorer.monitor.counts import rank_of
 from stream_scorer.monitor.joined import Event, Label, Seen
 from stream_scorer.what_if.from_topics import LabelValue, ScoreValue, one_line
@@ -40,7 +41,7 @@ class Decoder:
 
         Raises NotOurs.
         """
-        found = decoded(self._ranked, value)
+        found = decoded(self._ranked, as_json(value) if alert else value)
         if not SHA256.fullmatch(found.model.sha256):
             raise NotOurs("model.sha256 is none")
         source = found.source

@@ -9,11 +9,13 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream_scorer import __version__
 from stream_scorer.clients import PURGED, error_of
+from stream_scorer.codecs import alerts
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters import letters
 from stream_scorer.errors import DeliveryError
 from stream_scorer.metrics import Metrics
 from stream_scorer.records import Outcome, Record
+from stream_scorer.registry import connect
 
 # Seconds. With a batch's own time well below max.poll.interval.ms (120 s), or the group evicts us.
 FLUSH_TIMEOUT_S = 30.0
@@ -26,12 +28,20 @@ class KafkaSink:
     """Writes to the topics of the settings with the producer that the guarantee gives."""
 
     def __init__(self, settings: Settings, begin: Begin, metrics: Metrics) -> None:
-        """Write with what `begin` returns; the metrics get each acknowledged alert's latency."""
+        """Write with what `begin` returns; the metrics get each acknowledged alert's latency.
+
+        Raises RegistryTrouble where alerts are to be Avro and the registry does not take that.
+        """
         self._settings = settings
         self._begin = begin
         self._metrics = metrics
         self._producer: Producer | None = None  # that wrote last
         self._failed: str | None = None
+        self._alert_value: Callable[[bytes], bytes] = bytes
+        if settings.alerts_format == "avro":
+            subject = f"{settings.alerts_topic}-value"
+            schema_id = connect(settings).register(subject, alerts.ALERT)
+            self._alert_value = partial(alerts.to_avro, schema_id=schema_id)
 
     def write(self, outcome: Outcome) -> None:
         """Hand all parts of an outcome to the producer, which sends them at once."""
@@ -40,7 +50,7 @@ class KafkaSink:
         for alert in outcome.alerts:
             self._produce(
                 settings.alerts_topic,
-                alert.value,
+                self._alert_value(alert.value),
                 key=alert.key,
                 on_delivery=partial(self._alert_acked, alert.record, now_ms),
             )

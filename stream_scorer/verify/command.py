@@ -11,7 +11,7 @@ from confluent_kafka import Message
 from rich.console import Console
 
 from stream_scorer.alerts import printable
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput
 from stream_scorer.flags import settings_options
@@ -81,7 +81,7 @@ def verify(  # noqa: PLR0913 - click passes one argument an option
     topic = TopicReader(settings, settings.alerts_topic, last=last)
     verifier = Verifier(
         find_model=shelf.find,
-        make_decoder=CODECS[settings.format],
+        make_decoder=decoder_maker(settings),
         cluster_id=places.cluster_id,
         fetch=places.fetch,
     )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from stream_scorer.codecs import Decoder
+from stream_scorer.codecs.alerts import as_json
 from stream_scorer.model import Model
 from stream_scorer.places import Fetch
 from stream_scorer.records import Place, Record, place_of
@@ -95,7 +96,7 @@ class Verifier:
     def _verify(self, chunk: Sequence[Record]) -> Iterator[Verdict]:
         by_source: dict[Place, list[Known]] = defaultdict(list)
         for record in chunk:
-            alert = read(record.value())
+            alert = read(as_json(record.value()))
             if isinstance(alert, str):
                 yield Verdict("no alert", place_of(record), None, detail=alert)
                 continue
@@ -166,7 +167,7 @@ def judge(record: Record, alert: Published, source: Record, again: Again) -> Ver
     A record never changes its timestamp: where that differs and the features do too, or cannot be
     read, another record has the place, and the alert's source is gone.
     """
-    published, place = record.value() or b"", place_of(record)
+    published, place = as_json(record.value()) or b"", place_of(record)
     moved = source.timestamp()[1] != alert.source.timestamp_ms
     differences: tuple[Difference, ...]
     if again.refused:

@@ -11,6 +11,7 @@ from confluent_kafka import Message
 from rich.console import Console
 from rich.progress import Progress
 
+from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput
 from stream_scorer.finite import FiniteRange
@@ -186,7 +187,7 @@ def read_topics(settings: Settings, *, against: str | None, genuine_weight: floa
             "give a FILE"
         )
     places = PlaceReader(settings)
-    scores, labels = ScoreReader(), LabelReader()
+    scores, labels = ScoreReader(decoder_maker(settings)), LabelReader()
     scores.read(held(settings, settings.scores_topic))
     labels.read(held(settings, settings.labels_topic))
     for found, topic in ((scores, settings.scores_topic), (labels, settings.labels_topic)):

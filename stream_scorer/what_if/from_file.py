@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.errors import BadInput
 from stream_scorer.events import ID, LABEL, Event, to_event
 from stream_scorer.model import Model
@@ -110,7 +110,7 @@ class Run:
         self.model = model
         self.bad = LeftOut()
         # A threshold of 1: there is no use here for the reasons of alerts.
-        self._scorer = Scorer(model, CODECS["json"](model.feature_names), 1.0, "")
+        self._scorer = Scorer(model, JsonDecoder(model.feature_names), 1.0, "")
         self._found: list[Vector] = [np.empty(0, dtype=np.float32)]
 
     def score(self, records: Sequence[FileRecord]) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
+from stream_scorer.codecs import MakeDecoder
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.errors import BadInput
 from stream_scorer.places import Fetch
 from stream_scorer.records import Place, place_text
@@ -66,16 +68,12 @@ class LabelValue(msgspec.Struct, gc=False):
     label: Annotated[int, msgspec.Meta(ge=0, le=1)] | None  # None: withdrawn
 
 
-class AmountValue(msgspec.Struct, gc=False):
-    """The one field of a transaction that its score lacks."""
-
-    Amount: float | None = None
-
-
 class ScoreReader:
     """Keeps 60 bytes of each score, so that a topic of millions fits."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_decoder: MakeDecoder = JsonDecoder) -> None:
+        """Read amounts, which scores lack, by the decoder of the transactions' format."""
+        self._decode_amounts = make_decoder(("Amount",))
         self.bad = LeftOut()
         self.models: list[tuple[str, str]] = []  # version and sha256; `_model` is a place in it
         self.topics: list[str] = []
@@ -151,14 +149,13 @@ class ScoreReader:
             row = rows[i]
             topic = self.topics[self._topic[row]]
             wanted.setdefault((topic, self._partition[row], self._offset[row]), []).append(i)
-        decode = msgspec.json.Decoder(AmountValue).decode
         for place, record in fetch(wanted.keys()):
             if isinstance(record, str):
                 continue
-            try:
-                amount = decode(record.value() or b"").Amount
-            except (msgspec.MsgspecError, RecursionError):
+            matrix, kept, _ = self._decode_amounts([record.value()])
+            if not kept:
                 continue
+            amount = matrix.item(0)
             for i in wanted[place]:
                 # Another time is another record: the topic was made anew.
                 if record.timestamp()[1] == self._time_ms[rows[i]]:

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, Message
 from sqlalchemy import Connection, func, select
 
+from stream_scorer.codecs.alerts import to_avro
 from stream_scorer.config import Settings
 from stream_scorer.console import ingest, keeping, labels, lease, queue, schema
 from stream_scorer.console.database import Database
@@ -489,3 +490,20 @@ def test_address_that_asks_for_what_there_is_not_shows_the_open_alerts(
     query: dict[str, str],
 ) -> None:
     assert read(query, "ana") == Filter()
+
+
+def test_alert_in_avro_is_stored_as_the_same_alert(database: Database) -> None:
+    said = alert(
+        1,
+        schema_version=1,
+        decision="alert",
+        logit=3.0,
+        threshold=0.8,
+        reasons=[{"feature": "V1", "value": 1.0, "baseline": 0.0, "effect": 2.0, "text": ""}],
+    )
+    value = to_avro(json.dumps(said).encode(), schema_id=3)
+    store(database, record(SETTINGS.alerts_topic, 0, value))
+    with database.reading() as connection:
+        found = queue.detail(connection, "a1", by=ANA, now=0)
+    assert found is not None
+    assert found.body == said

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
 
 from stream_scorer import clients
-from stream_scorer.codecs import CODECS
+from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
 from stream_scorer.fuse import Fuse
 from stream_scorer.guarantee import AtLeastOnce, Guarantee
@@ -50,7 +50,7 @@ def build(settings: Settings, parts: Parts) -> Service:
     model = Model.load(settings.model)
     scorer = parts.scorer(
         model=model,
-        decoder=CODECS[settings.format](model.feature_names),
+        decoder=decoder_maker(settings)(model.feature_names),
         threshold=settings.threshold,
         cluster_id=check_cluster(settings),
         every_score=True,

@@ -1,0 +1,99 @@
+"""Alerts in Avro: the same fields as in JSON, and back again to the same JSON, byte for byte."""
+
+import io
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, overload
+
+import msgspec
+
+from stream_scorer.errors import BadInput
+from stream_scorer.registry import MISSING_EXTRA
+
+
+def record(name: str, /, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Return a record's schema."""
+    return {
+        "type": "record",
+        "name": name,
+        "namespace": "stream_scorer",
+        "fields": [{"name": field, "type": kind} for field, kind in fields.items()],
+    }
+
+
+# Registered under `<topic of the alerts>-value`; the fields are those of values.alert.
+ALERT = json.dumps(
+    record(
+        "Alert",
+        schema_version="int",
+        alert_id="string",
+        transaction_id="string",
+        decision="string",
+        probability="double",
+        logit="double",
+        threshold="double",
+        model=record("Model", name="string", version="string", sha256="string"),
+        reasons={
+            "type": "array",
+            "items": record(
+                "Reason",
+                feature="string",
+                value="double",
+                baseline="double",
+                effect="double",
+                text="string",
+            ),
+        },
+        source=record(
+            "Source", topic="string", partition="int", offset="long", timestamp_ms="long"
+        ),
+        features={"type": "map", "values": "double"},
+    )
+)
+
+
+@cache
+def parsed() -> Any:  # noqa: ANN401 - fastavro's
+    """Return the schema as fastavro wants it; raise BadInput where that is not installed."""
+    try:
+        from fastavro import parse_schema
+    except ImportError as exc:
+        raise BadInput(MISSING_EXTRA) from exc
+    return parse_schema(json.loads(ALERT))
+
+
+def to_avro(value: bytes, *, schema_id: int) -> bytes:
+    """Return an alert's JSON as Avro in the registry's wire format."""
+    from fastavro import schemaless_writer
+
+    stream = io.BytesIO()
+    stream.write(b"\0" + schema_id.to_bytes(4, "big"))
+    schemaless_writer(stream, parsed(), msgspec.json.decode(value))
+    return stream.getvalue()
+
+
+@overload
+def as_json(value: bytes) -> bytes: ...
+@overload
+def as_json(value: None) -> None: ...
+def as_json(value: bytes | None) -> bytes | None:
+    """Return an alert as JSON, whichever it is written in; what is neither stays as it is."""
+    if value is None or value[:1] != b"\0":
+        return value
+    from_avro = read_avro(value)
+    return value if from_avro is None else msgspec.json.encode(from_avro)
+
+
+def read_avro(value: bytes) -> Mapping[str, Any] | None:
+    """Return an alert of this release's schema, None if the bytes are none."""
+    schema = parsed()
+    from fastavro import schemaless_reader
+
+    stream = io.BytesIO(value)
+    stream.seek(5)
+    try:
+        found: Any = schemaless_reader(stream, schema, None)
+    except (EOFError, ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return found if stream.tell() == len(value) else None

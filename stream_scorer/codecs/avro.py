@@ -1,0 +1,346 @@
+"""Avro events in a schema registry's wire format: a zero, the schema's id, the record."""
+
+import io
+import json
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from fastavro import parse_schema, schemaless_reader
+from fastavro.schema import SchemaParseException
+from numpy.typing import NDArray
+
+from stream_scorer.records import Matrix, Reject
+
+# Returns a schema's text by its id with the texts of those that it refers to, the first first;
+# or why there is none for us.
+FindSchema = Callable[[int], "Sequence[str] | Reject"]
+
+HEADER = struct.Struct(">bi")  # zero, the schema's id
+HEAD = itemgetter(slice(0, HEADER.size))
+SIZES = {"double": 8, "float": 4, "boolean": 1, "null": 0}
+TYPES = {"double": "<f8", "float": "<f4"}
+NUMBERS = {"double", "float", "int", "long"}
+NONE: frozenset[str] = frozenset()
+# What the length of a text must be below for its length to be one byte.
+SHORT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Features that stand side by side, in the model's order and of one type."""
+
+    offset: int  # bytes, within the part before the text or behind it
+    behind: bool  # the text
+    dtype: str
+    first: int  # column of the matrix
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Where the features stand in records that have a fixed layout, but for one text."""
+
+    before: int  # bytes before the text, with the header; of all, if there is no text
+    behind: int  # bytes behind it
+    text: bool
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is known of one schema."""
+
+    parsed: Any  # as fastavro wants it
+    fixed: Fixed | None  # None: the record is read field by field
+
+
+class AvroDecoder:
+    """Decodes records by the schema that each was written with; features go by name.
+
+    Where all before a feature has a fixed size, but for one text, numpy reads a batch without a
+    Python loop. Anything else goes through fastavro, record by record.
+    """
+
+    def __init__(self, feature_names: Sequence[str], find_schema: FindSchema) -> None:
+        """Decode these features; `find_schema` raises what must stop the process."""
+        self._names = tuple(feature_names)
+        self._find_schema = find_schema
+        self._layouts: dict[int, Layout | Reject] = {}
+
+    def __call__(
+        self, values: Sequence[bytes | None]
+    ) -> tuple[Matrix, list[int], dict[int, Reject]]:
+        """Return float64 (kept, features), kept and rejects; row i is values[kept[i]]."""
+        matrix = np.empty((len(values), len(self._names)), dtype=np.float64)
+        rejects: dict[int, Reject] = {}
+        of_schema = self._sorted(values, rejects)
+        for schema_id, places in of_schema.items():
+            layout = self._layout(schema_id)
+            if isinstance(layout, Reject):
+                rejects |= dict.fromkeys(places, layout)
+                continue
+            some = values if len(places) == len(values) else [values[i] for i in places]
+            slow = read_fixed(layout.fixed, some, matrix, places)  # type: ignore[arg-type]
+            for i in slow:
+                row = self._read(layout, values[i])
+                if isinstance(row, Reject):
+                    rejects[i] = row
+                else:
+                    matrix[i] = row
+        if not rejects:
+            return matrix, list(range(len(values))), rejects
+        kept = [i for i in range(len(values)) if i not in rejects]
+        return matrix[kept], kept, rejects
+
+    def doubled(self, values: Sequence[bytes | None], kept: Sequence[int]) -> list[int]:  # noqa: ARG002
+        """Return none: a schema names each field once."""
+        return []
+
+    def transaction_id(self, value: bytes) -> str | None:
+        """Return the record's `transaction_id` if it is a text or a whole number, else None."""
+        layout = self._layout(HEADER.unpack(HEAD(value))[1])
+        if isinstance(layout, Reject):
+            return None
+        try:
+            found = read_record(layout, value).get("transaction_id")
+        except UNREADABLE:
+            return None
+        known = isinstance(found, str | int) and not isinstance(found, bool)
+        return str(found) if known and found != "" else None
+
+    def _sorted(
+        self, values: Sequence[bytes | None], rejects: dict[int, Reject]
+    ) -> dict[int, list[int]]:
+        """Return the indexes of each schema's values; what names no schema is rejected."""
+        try:
+            heads = set(map(HEAD, values))  # type: ignore[arg-type]
+        except TypeError:
+            heads = set()
+        if len(heads) == 1:
+            (head,) = heads
+            if len(head) == HEADER.size and head[0] == 0:
+                return {HEADER.unpack(head)[1]: list(range(len(values)))}
+        found: dict[int, list[int]] = {}
+        for i, value in enumerate(values):
+            why = headless(value)
+            if why:
+                rejects[i] = why
+            else:
+                found.setdefault(HEADER.unpack(HEAD(value))[1], []).append(i)  # type: ignore[arg-type]
+        return found
+
+    def _layout(self, schema_id: int) -> Layout | Reject:
+        """Return what is known of a schema; what the registry does not know is asked for again."""
+        known = self._layouts.get(schema_id)
+        if known is not None:
+            return known
+        texts = self._find_schema(schema_id)
+        if isinstance(texts, Reject):
+            return texts
+        layout = self._layouts[schema_id] = understand(texts, self._names, schema_id)
+        return layout
+
+    def _read(self, layout: Layout, value: bytes | None) -> list[float] | Reject:
+        """Return one record's features, read field by field."""
+        try:
+            record = read_record(layout, value or b"")
+        except RecursionError:
+            return Reject("LIMIT", "nested too deeply")
+        except UNREADABLE as exc:
+            return Reject("DECODE", f"not a record of its schema: {str(exc)[:150] or 'cut short'}")
+        row = []
+        for name in self._names:
+            found = record[name]
+            if not isinstance(found, float | int) or isinstance(found, bool):
+                kind = "null" if found is None else type(found).__name__
+                return Reject("TYPE", f"{name} is {kind}: want a number")
+            row.append(float(found))
+        return row
+
+
+# What fastavro raises for bytes that are no record of a schema.
+UNREADABLE = (EOFError, ValueError, IndexError, TypeError, KeyError, OverflowError, RecursionError)
+
+
+def headless(value: bytes | None) -> Reject | None:
+    """Return why a value names no schema, None if it does."""
+    if value is None:
+        return Reject("TOMBSTONE", "the record has no value")
+    if not value:
+        return Reject("DECODE", "the value is empty")
+    if value[0] != 0:
+        return Reject("SCHEMA", f"it begins with the byte {value[0]}, want 0 and a schema's id")
+    if len(value) < HEADER.size:
+        return Reject("DECODE", f"{len(value)} bytes: no room for a schema's id")
+    return None
+
+
+def read_record(layout: Layout, value: bytes) -> Mapping[str, Any]:
+    """Return one record; raise one of UNREADABLE if the bytes are none, or more than one."""
+    stream = io.BytesIO(value)
+    stream.seek(HEADER.size)
+    record: Mapping[str, Any] = schemaless_reader(stream, layout.parsed, None)  # type: ignore[assignment]
+    if stream.tell() != len(value):
+        raise ValueError(f"{len(value) - stream.tell()} bytes stand behind it")
+    return record
+
+
+def read_fixed(
+    fixed: Fixed | None, values: Sequence[bytes], matrix: Matrix, places: list[int]
+) -> list[int]:
+    """Read what has a fixed layout into rows `places` of the matrix; return the places left."""
+    if fixed is None:
+        return places
+    count, lengths = len(values), np.fromiter(map(len, values), np.int64, len(values))
+    least = fixed.before + fixed.text + fixed.behind
+    head = fixed.before + fixed.text
+    if (lengths < least).any():
+        return places if count == 1 else one_by_one(fixed, values, matrix, places)
+    heads = part(values, slice(0, head), head)
+    good = lengths == least
+    if fixed.text:
+        size = heads[:, -1].astype(np.int64)
+        good = (size % 2 == 0) & (size < 2 * SHORT) & (lengths == least + size // 2)
+    tails = None
+    if any(run.behind for run in fixed.runs):
+        tails = part(values, slice(-fixed.behind, None), fixed.behind)
+    everything = bool(good.all()) and count == len(matrix)
+    rows = slice(None) if everything else np.array(places)[good]
+    for run in fixed.runs:
+        block = tails if run.behind and tails is not None else heads
+        width = np.dtype(run.dtype).itemsize * run.count
+        picked = block[:, run.offset : run.offset + width]
+        numbers = np.ascontiguousarray(picked if everything else picked[good]).view(run.dtype)
+        matrix[rows, run.first : run.first + run.count] = numbers
+    return [] if everything else np.array(places)[~good].tolist()
+
+
+def one_by_one(
+    fixed: Fixed, values: Sequence[bytes], matrix: Matrix, places: list[int]
+) -> list[int]:
+    """Read those of a batch that are long enough; return the places of all others."""
+    least = fixed.before + fixed.text + fixed.behind
+    long = [i for i, value in enumerate(values) if len(value) >= least]
+    short = [places[i] for i, value in enumerate(values) if len(value) < least]
+    if not long:
+        return short
+    rest = read_fixed(fixed, [values[i] for i in long], matrix, [places[i] for i in long])
+    return sorted(short + rest)
+
+
+def part(values: Sequence[bytes], piece: slice, width: int) -> NDArray[np.uint8]:
+    """Return the same piece of each value, uint8 (values, width)."""
+    joined = b"".join(map(itemgetter(piece), values))
+    return np.frombuffer(joined, dtype=np.uint8).reshape(len(values), width)
+
+
+def understand(texts: Sequence[str], names: Sequence[str], schema_id: int) -> Layout | Reject:
+    """Return where the features stand in records of a schema, or why they do not.
+
+    `texts` are those that the last one refers to, and that one.
+    """
+    which = f"schema {schema_id}"
+    known: dict[str, Any] = {}
+    try:
+        for text in texts:
+            schema = plain(json.loads(text))
+            parsed = parse_schema(schema, named_schemas=known)
+    except (ValueError, KeyError, TypeError, SchemaParseException, RecursionError) as exc:
+        return Reject("SCHEMA", f"{which} cannot be read: {type(exc).__name__}")
+    if not isinstance(schema, dict) or schema.get("type") != "record":
+        return Reject("SCHEMA", f"{which} is no record")
+    if is_endless(parsed, known):
+        return Reject("SCHEMA", f"{which} lets a record be nested, or an array grow, without end")
+    types = {field["name"]: field["type"] for field in schema["fields"]}
+    for name in names:
+        if name not in types:
+            return Reject("MISSING", f"{which} has no field {name}")
+        if not may_be_number(types[name]):
+            return Reject("TYPE", f"{name} is {str(types[name])[:60]} in {which}: want a number")
+    return Layout(parsed, find_fixed(schema["fields"], names))
+
+
+def is_endless(schema: Any, known: Mapping[str, Any], inside: frozenset[str] = NONE) -> bool:  # noqa: ANN401
+    """Tell whether a few bytes may be a record without end: fastavro itself has no limit.
+
+    A type that holds itself ends the process by a full stack, an array of what takes no bytes
+    never ends. `known` are the named types, `inside` those that `schema` stands in.
+    """
+    if isinstance(schema, list):
+        return any(is_endless(each, known, inside) for each in schema)
+    if isinstance(schema, str):
+        return schema in inside or (schema in known and is_endless(known[schema], known, inside))
+    kind = schema["type"]
+    if kind in {"array", "map"}:
+        items = schema["items" if kind == "array" else "values"]
+        if is_endless(items, known, inside):
+            return True
+        return kind == "array" and takes_nothing(items, known)
+    if kind in {"record", "error"}:
+        inside |= {schema["name"]}
+        return any(is_endless(field["type"], known, inside) for field in schema["fields"])
+    return isinstance(kind, dict | list) and is_endless(kind, known, inside)
+
+
+def takes_nothing(schema: Any, known: Mapping[str, Any]) -> bool:  # noqa: ANN401 - JSON
+    """Tell whether a value of this type may take no bytes; not for types that hold themselves."""
+    if isinstance(schema, str):
+        return schema == "null" or (schema in known and takes_nothing(known[schema], known))
+    if isinstance(schema, list):
+        return False  # which of them it is takes a byte
+    if schema["type"] in {"record", "error"}:
+        return all(takes_nothing(field["type"], known) for field in schema["fields"])
+    return bool(schema["type"] == "null" or (schema["type"] == "fixed" and schema["size"] == 0))
+
+
+def plain(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a schema whose numbers stay numbers: without what makes a date of a long."""
+    if isinstance(schema, dict):
+        return {name: plain(each) for name, each in schema.items() if name != "logicalType"}
+    return [plain(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def kind_of(schema: Any) -> str:  # noqa: ANN401 - JSON
+    """Return a type's name, of `{"type": "double"}` as of `"double"`; empty for a union."""
+    kind = schema.get("type") if isinstance(schema, dict) else schema
+    return kind if isinstance(kind, str) else ""
+
+
+def may_be_number(schema: Any) -> bool:  # noqa: ANN401 - JSON
+    """Tell whether a field of this type may hold a number."""
+    if isinstance(schema, list):
+        return any(kind_of(each) in NUMBERS for each in schema)
+    return kind_of(schema) in NUMBERS
+
+
+def find_fixed(fields: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Fixed | None:
+    """Return where the features stand, None if a field's size is not fixed, but for one text."""
+    parts = [HEADER.size, 0]  # bytes before the text, and behind it
+    places: dict[str, tuple[int, int, str]] = {}
+    text = False
+    for field in fields:
+        kind = kind_of(field["type"])
+        if kind in {"string", "bytes"} and not text:
+            text = True
+            continue
+        if kind in TYPES:
+            places[field["name"]] = (int(text), parts[text], kind)
+        if kind not in SIZES and kind != "fixed":
+            return None
+        parts[text] += field["type"]["size"] if kind == "fixed" else SIZES[kind]
+    if not all(name in places for name in names):
+        return None
+    runs: list[Run] = []
+    for column, name in enumerate(names):
+        behind, offset, kind = places[name]
+        last = runs[-1] if runs else None
+        end = last.offset + SIZES[kind] * last.count if last else -1
+        if last and (last.behind, last.dtype, end) == (bool(behind), TYPES[kind], offset):
+            runs[-1] = Run(last.offset, last.behind, last.dtype, last.first, last.count + 1)
+        else:
+            runs.append(Run(offset, bool(behind), TYPES[kind], column, 1))
+    return Fixed(parts[0], parts[1], text, tuple(runs))

@@ -1,0 +1,382 @@
+"""Avro by a schema registry: features by name and writer's schema, fast or slow, alike."""
+
+import io
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from confluent_kafka.schema_registry import SchemaRegistryError
+from fastavro import parse_schema, schemaless_writer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producer.avro import AvroEncoder
+from stream_scorer.codecs.alerts import ALERT as AVRO_ALERT
+from stream_scorer.codecs.alerts import as_json, to_avro
+from stream_scorer.codecs.avro import AvroDecoder, Layout, understand
+from stream_scorer.codecs.json import JsonDecoder
+from stream_scorer.errors import RegistryTrouble
+from stream_scorer.events import Event
+from stream_scorer.model import Model
+from stream_scorer.records import Reject
+from stream_scorer.registry import UNKNOWN_S, Registry
+from stream_scorer.scorer import Scorer
+from tests.fakes import Clock
+from tests.records import event, record
+
+NAMES = ("Time", "V1", "Amount")
+DOUBLES = [{"name": name, "type": "double"} for name in NAMES]
+ID = {"name": "transaction_id", "type": "string"}
+MERCHANT = {"name": "merchant", "type": ["null", "string"]}
+# Ways to write the same event; `True`: numpy reads it without a loop.
+SHAPES: dict[str, tuple[list[dict[str, Any]], bool]] = {
+    "doubles": (DOUBLES, True),
+    "id last": ([*DOUBLES, ID], True),
+    "id first": ([ID, *DOUBLES], True),
+    "id amid": ([DOUBLES[0], ID, *DOUBLES[1:]], True),
+    "another order": ([*DOUBLES[::-1], ID], True),
+    "others between": (
+        [
+            {"name": "flag", "type": "boolean"},
+            DOUBLES[0],
+            {"name": "code", "type": {"type": "fixed", "name": "Code", "size": 3}},
+            *DOUBLES[1:],
+            ID,
+        ],
+        True,
+    ),
+    "a long": ([*DOUBLES[:2], {"name": "Amount", "type": "long"}, ID], False),
+    "may be null": ([*DOUBLES[:2], {"name": "Amount", "type": ["null", "double"]}, ID], False),
+    "two texts": ([*DOUBLES, ID, MERCHANT], False),
+    "a time": (
+        [
+            {"name": "Time", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+            *DOUBLES[1:],
+        ],
+        False,
+    ),
+}
+OTHERS = {"transaction_id": "t-1", "merchant": "M", "flag": True, "code": b"abc"}
+
+
+def schema_of(fields: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps({"type": "record", "name": "Transaction", "fields": list(fields)})
+
+
+def write(fields: Sequence[Mapping[str, Any]], schema_id: int = 7, **values: Any) -> bytes:
+    """Return a record in the wire format."""
+    stream = io.BytesIO()
+    stream.write(struct.pack(">bi", 0, schema_id))
+    names = [field["name"] for field in fields]
+    record = {name: values.get(name, OTHERS.get(name)) for name in names}
+    schemaless_writer(stream, parse_schema(json.loads(schema_of(fields))), record)
+    return stream.getvalue()
+
+
+def decoder(schemas: Mapping[int, str]) -> AvroDecoder:
+    def find(schema_id: int) -> Sequence[str] | Reject:
+        text = schemas.get(schema_id)
+        return Reject("SCHEMA", "unknown") if text is None else [text]
+
+    return AvroDecoder(NAMES, find)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@given(st.lists(st.tuples(*[st.integers(0, 10**6)] * 3, st.text(max_size=80)), max_size=8))
+def test_every_way_to_write_an_event_gives_the_same_row(
+    shape: str, rows: list[tuple[int, int, int, str]]
+) -> None:
+    fields, _ = SHAPES[shape]
+    values = [
+        write(fields, Time=time, V1=v1 / 8, Amount=amount, transaction_id=name)
+        for time, v1, amount, name in rows
+    ]
+    decode = decoder({7: schema_of(fields)})
+    matrix, kept, rejects = decode(values)
+    assert matrix.tolist() == [[time, v1 / 8, amount] for time, v1, amount, _ in rows]
+    assert (kept, rejects) == (list(range(len(rows))), {})
+    if any(field["name"] == "transaction_id" for field in fields):
+        ids = [decode.transaction_id(value) for value in values]
+        assert ids == [name or None for *_, name in rows]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_layout_is_fixed_where_it_can_be(shape: str) -> None:
+    fields, fixed = SHAPES[shape]
+    layout = understand([schema_of(fields)], NAMES, 7)
+    assert isinstance(layout, Layout)
+    assert (layout.fixed is not None) == fixed
+
+
+def test_one_batch_may_hold_records_of_several_schemas_and_bad_ones() -> None:
+    shapes = [SHAPES[name][0] for name in ("doubles", "id first", "may be null")]
+    decode = decoder({n: schema_of(fields) for n, fields in enumerate(shapes)})
+    good = [write(fields, n, Time=n, V1=n, Amount=n) for n, fields in enumerate(shapes)]
+    values = [
+        good[0],
+        None,
+        good[1],
+        b"",
+        good[2],
+        b"{}",
+        b"\0\0",
+        good[0][:-1],
+        good[1] + b"x",
+        write(shapes[2], 2, Time=1, V1=1, Amount=None),
+        b"\0\0\0\0\x63" + good[0][5:],
+    ]
+    matrix, kept, rejects = decode(values)
+    assert matrix.tolist() == [[n] * 3 for n in range(3)]
+    assert kept == [0, 2, 4]
+    assert {i: reject.code for i, reject in rejects.items()} == {
+        1: "TOMBSTONE",
+        3: "DECODE",
+        5: "SCHEMA",
+        6: "DECODE",
+        7: "DECODE",
+        8: "DECODE",
+        9: "TYPE",
+        10: "SCHEMA",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        (DOUBLES[:2], "MISSING"),
+        ([*DOUBLES[:2], {"name": "Amount", "type": "string"}], "TYPE"),
+        ([*DOUBLES[:2], {"name": "Amount", "type": ["null", "boolean"]}], "TYPE"),
+        (
+            [
+                *DOUBLES[:2],
+                {
+                    "name": "Amount",
+                    "type": {"type": "bytes", "logicalType": "decimal", "precision": 9},
+                },
+            ],
+            "TYPE",
+        ),
+    ],
+)
+def test_schema_that_has_no_number_for_a_feature_rejects_all_its_records(
+    fields: list[dict[str, Any]], code: str
+) -> None:
+    value = b"\0\0\0\0\7" + bytes(24)
+    _, kept, rejects = decoder({7: schema_of(fields)})([value, value])
+    assert (kept, [each.code for each in rejects.values()]) == ([], [code, code])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"double"', '{"type": "record"}', "null", "7"])
+def test_schema_that_is_none_rejects_all_its_records(text: str) -> None:
+    _, kept, rejects = decoder({7: text})([b"\0\0\0\0\7" + bytes(24)])
+    assert (kept, rejects[0].code) == ([], "SCHEMA")
+
+
+@given(st.sampled_from(sorted(SHAPES)), st.lists(st.binary(max_size=60), max_size=5))
+def test_no_bytes_are_more_than_a_reject(shape: str, tails: list[bytes]) -> None:
+    decode = decoder({7: schema_of(SHAPES[shape][0])})
+    values = [b"\0\0\0\0\7" + tail for tail in tails]
+    matrix, kept, rejects = decode(values)
+    assert sorted([*kept, *rejects]) == list(range(len(values)))
+    assert matrix.shape == (len(kept), 3)
+    for value in values:
+        decode.transaction_id(value)
+
+
+NODE = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
+EMPTY = {"type": "record", "name": "Empty", "fields": [{"name": "x", "type": "null"}]}
+LIST = {"type": "array", "items": ["null", {"type": "map", "values": "long"}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (NODE, "SCHEMA"),
+        ({"type": "array", "items": NODE}, "SCHEMA"),
+        ({"type": "array", "items": "null"}, "SCHEMA"),
+        ({"type": "map", "values": {"type": "array", "items": EMPTY}}, "SCHEMA"),
+        ("Transaction", "SCHEMA"),
+        (LIST, "DECODE"),
+    ],
+    ids=repr,
+)
+def test_schema_whose_records_may_have_no_end_is_refused(kind: Any, code: str) -> None:
+    fields = [*DOUBLES, {"name": "other", "type": kind}]
+    value = b"\0\0\0\0\7" + bytes(24) + b"\2" * 100_000
+    _, _, rejects = decoder({7: schema_of(fields)})([value])
+    assert rejects[0].code == code
+
+
+def test_schema_may_refer_to_others() -> None:
+    money = {"type": "record", "name": "bank.Money", "fields": [{"name": "x", "type": "double"}]}
+    fields = [*DOUBLES, {"name": "fee", "type": "bank.Money"}]
+    decode = AvroDecoder(NAMES, lambda _: [json.dumps(money), schema_of(fields)])
+    matrix, _, rejects = decode([b"\0\0\0\0\7" + struct.pack("<4d", 1, 2, 3, 4)])
+    assert (matrix.tolist(), rejects) == ([[1, 2, 3]], {})
+
+
+class Asked:
+    """A registry's client: schemas by id, what goes wrong, and how often it was asked."""
+
+    def __init__(self, schemas: Mapping[int, Any], wrong: Exception | None = None) -> None:
+        self.schemas = schemas
+        self.wrong = wrong
+        self.asked = 0
+
+    def get_schema(self, schema_id: int) -> Any:
+        self.asked += 1
+        if self.wrong:
+            raise self.wrong
+        if schema_id not in self.schemas:
+            raise SchemaRegistryError(404, 40403, "Schema not found")
+        return self.schemas[schema_id]
+
+    def get_version(self, subject_name: str, version: int) -> Any:
+        return SimpleNamespace(schema=self.schemas[version])
+
+    def close(self) -> None:
+        self.schemas = {}
+
+    def register_schema(self, subject_name: str, schema: Any) -> int:
+        raise SchemaRegistryError(409, 409, "Schema being registered is incompatible")
+
+
+def known(text: str, kind: str = "AVRO", references: Sequence[Any] = ()) -> Any:
+    return SimpleNamespace(schema_str=text, schema_type=kind, references=references)
+
+
+def test_registry_gives_a_schema_behind_those_that_it_refers_to() -> None:
+    refers = [SimpleNamespace(subject="money", version=2)]
+    asked = Asked({1: known("outer", references=refers), 2: known("inner")})
+    assert Registry("http://r", asked).schema(1) == ["inner", "outer"]
+
+
+def test_id_that_is_unknown_is_a_reject_and_is_asked_for_again_before_long() -> None:
+    asked, clock = Asked({}), Clock()
+    registry = Registry("http://r", asked, clock)
+    for _ in range(3):
+        assert registry.schema(5) == Reject("SCHEMA", "the registry knows no schema 5")
+    assert asked.asked == 1
+    clock.now += UNKNOWN_S
+    registry.schema(5)
+    assert asked.asked == 2
+
+
+@pytest.mark.parametrize("kind", ["JSON", "PROTOBUF"])
+def test_other_kinds_of_schema_are_refused_by_their_name(kind: str) -> None:
+    found = Registry("http://r", Asked({3: known("{}", kind)})).schema(3)
+    assert found == Reject("SCHEMA", f"schema 3 is {kind}: want AVRO")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (ConnectionError("no route"), "does not answer: ConnectionError"),
+        (
+            SchemaRegistryError(401, 401, "Unauthorized\nsecret"),
+            r"refuses: Unauthorized \(status 401",
+        ),
+        (SchemaRegistryError(500, 50001, "store"), "status 500"),
+    ],
+)
+def test_registry_that_gives_no_answer_stops_the_process_and_no_record_is_blamed(
+    wrong: Exception, says: str
+) -> None:
+    registry = Registry("http://r", Asked({}, wrong))
+    with pytest.raises(RegistryTrouble, match=says):
+        AvroDecoder(NAMES, registry.schema)([b"\0\0\0\0\7"])
+
+
+def test_schema_that_a_subject_does_not_take_is_told() -> None:
+    with pytest.raises(RegistryTrouble, match="incompatible"):
+        Registry("http://r", Asked({})).register("alerts-value", "{}")
+
+
+def test_rows_are_float64_and_their_own() -> None:
+    value = write(DOUBLES, Time=1, V1=2, Amount=3)
+    matrix, _, _ = decoder({7: schema_of(DOUBLES)})([value])
+    assert matrix.dtype == np.float64
+    assert matrix.flags.writeable
+
+
+TEXT = st.text(max_size=20)
+REAL = st.floats(allow_nan=False, allow_infinity=False)
+LONG = st.integers(-(2**63), 2**63 - 1)
+REASON = st.fixed_dictionaries(
+    {"feature": TEXT, "value": REAL, "baseline": REAL, "effect": REAL, "text": TEXT}
+)
+ALERT = st.fixed_dictionaries(
+    {
+        "schema_version": st.integers(0, 9),
+        "alert_id": TEXT,
+        "transaction_id": TEXT,
+        "decision": TEXT,
+        "probability": REAL,
+        "logit": REAL,
+        "threshold": REAL,
+        "model": st.fixed_dictionaries({"name": TEXT, "version": TEXT, "sha256": TEXT}),
+        "reasons": st.lists(REASON, max_size=3),
+        "source": st.fixed_dictionaries(
+            {
+                "topic": TEXT,
+                "partition": st.integers(0, 2**31 - 1),
+                "offset": LONG,
+                "timestamp_ms": LONG,
+            }
+        ),
+        "features": st.dictionaries(TEXT, REAL, max_size=5),
+    }
+)
+
+
+@given(ALERT)
+def test_alert_in_avro_is_the_same_json_again_byte_for_byte(alert: dict[str, Any]) -> None:
+    value = msgspec.json.encode(in_order(alert, json.loads(AVRO_ALERT)))
+    assert as_json(to_avro(value, schema_id=9)) == value
+
+
+def in_order(value: Any, schema: Any) -> Any:
+    """Return a value whose fields stand as in its schema, as the scorer writes them."""
+    if schema == "double" or not isinstance(schema, dict) or schema["type"] == "map":
+        return value
+    if schema["type"] == "array":
+        return [in_order(each, schema["items"]) for each in value]
+    return {each["name"]: in_order(value[each["name"]], each["type"]) for each in schema["fields"]}
+
+
+def test_alert_of_the_scorer_itself_goes_into_the_schema(tiny: Model) -> None:
+    scorer = Scorer(tiny, JsonDecoder(tiny.feature_names), 0.0, "c")
+    (alert,) = scorer([record(0, event())]).alerts
+    assert as_json(to_avro(alert.value, schema_id=1)) == alert.value
+
+
+@given(st.binary(max_size=60).filter(lambda value: len(value) < 40))
+def test_what_is_no_alert_stays_as_it_is(value: bytes) -> None:
+    assert as_json(value) == value
+
+
+def test_replay_says_which_cell_is_no_number_of_the_schema() -> None:
+    registered: list[str] = []
+
+    class Takes(Asked):
+        def register_schema(self, subject_name: str, schema: Any) -> int:
+            registered.append(subject_name)
+            return 4
+
+    encode = AvroEncoder(Registry("http://r", Takes({})), "in")
+    first = encode(
+        Event("t1", b'{"V1": 1, "Amount": 2.5, "shop": "A", "transaction_id": "t1"}', None)
+    )
+    assert isinstance(first, bytes)
+    assert first[:5] == b"\0\0\0\0\4"
+    assert struct.unpack("<2d", first[5:21]) == (1.0, 2.5)
+    empty = encode(
+        Event("t2", b'{"V1": null, "Amount": 2, "shop": null, "transaction_id": "t2"}', None)
+    )
+    assert empty == "V1 is None: want a number, as in the first row"
+    assert registered == ["in-value"]
