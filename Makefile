@@ -38,8 +38,8 @@ train: .venv/dev.ok  ## train models/fraud.onnx anew: make train DATA=creditcard
 bench: .venv/dev.ok  ## rows/s and CPU a row on a local Kafka, beside a bare loop
 	$(BIN)/python benchmarks/throughput.py
 
-faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write README's table: about two hours
-	$(BIN)/python -m tests.faults --plant --table README.md
+faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write README's table: about two hours; KEEP=FILE goes on after an interruption
+	$(BIN)/python -m tests.faults --plant $(if $(KEEP),--keep $(KEEP)) --table README.md
 
 soak: .venv/dev.ok  ## an hour at 70 % load, with both guarantees: memory, files and threads must not grow
 	$(BIN)/python -m tests.faults.soak

@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from rich.progress import Progress
 
 from stream_scorer.errors import BadInput, ScorerError
 from tests.faults.disk import why_not as why_no_disk
+from tests.faults.kept import Kept, commit_here
 from tests.faults.ordinary import ROWS as ORDINARY
 from tests.faults.ordinary import Ordinary, Shown, run_ordinary
 from tests.faults.planted import plant_all
@@ -64,6 +66,12 @@ def choose(only: str, guarantee: str) -> Chosen:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the table here: between its marks (README.md), or into a new file.",
 )
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep each row that holds there, and do not run it again: after an interruption the same "
+    "command goes on.",
+)
 def faults(  # noqa: PLR0913 - its options
     *,
     only: str,
@@ -73,6 +81,7 @@ def faults(  # noqa: PLR0913 - its options
     quick: bool,
     plant: bool,
     table: Path | None,
+    keep: Path | None,
 ) -> None:
     """Break everything around the scorer and check that nothing is lost, nothing doubled.
 
@@ -85,16 +94,17 @@ def faults(  # noqa: PLR0913 - its options
     scale = Scale(records or (QUICK_RECORDS if quick else RECORDS), seed, quick)
     for name, why in chosen.not_run.items():
         click.echo(f"CHECK {name}: not run: {why}")
+    kept = Kept(keep, scale, commit_here())
     caught = list(plant_all()) if plant else []
     console = Console(stderr=True)
     finished: list[Finished] = []
     shown: list[Shown] = []
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("rows", total=len(chosen.faults) + len(chosen.ordinary))
-        for each in run_rows(chosen.faults, scale):
+        for each in kept.finish(chosen.faults, partial(run_rows, scale=scale)):
             finished.append(each)
             progress.advance(task)
-        for one in run_ordinary(chosen.ordinary, quick=quick):
+        for one in kept.finish_ordinary(chosen.ordinary, partial(run_ordinary, quick=quick)):
             shown.append(one)
             progress.advance(task)
     verdicts = [each.holds for each in finished] + [each.holds for each in shown]
@@ -103,7 +113,8 @@ def faults(  # noqa: PLR0913 - its options
     click.echo(f"{sum(verdicts)} of {len(verdicts)} rows hold")
     if table is not None:
         command = shlex.join(["python", "-m", "tests.faults", *sys.argv[1:]])
-        write(table, as_markdown(finished, shown, NOT_HERE | chosen.not_run, command=command))
+        made_by = f"`{command}`, {kept.made()}"
+        write(table, as_markdown(finished, shown, NOT_HERE | chosen.not_run, made_by=made_by))
         click.echo(f"The table is in {table}")
     sys.exit(0 if all(verdicts) and all(caught) else 1)
 

@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import confluent_kafka
@@ -39,15 +38,15 @@ def as_markdown(
     shown: Sequence[Shown],
     not_run: Mapping[str, str],
     *,
-    command: str,
+    made_by: str,
 ) -> str:
-    """Return both tables, dated, with versions and the command that makes them."""
+    """Return both tables, with versions; `made_by` is the command, the days and the commits."""
     by_row: dict[str, dict[str, Finished]] = {}
     for each in finished:
         by_row.setdefault(each.row.id, {})[each.guarantee] = each
     library, _ = confluent_kafka.libversion()
     made_by = (
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}: Apache Kafka {KAFKA_VERSION}, confluent-kafka "
+        f"{made_by}: Apache Kafka {KAFKA_VERSION}, confluent-kafka "
         f"{confluent_kafka.__version__} (librdkafka {library}), Python "
         f"{platform.python_version()}, {platform.machine()}. Recovery: 95th percentile of the "
         "seconds until every partition had moved on."
