@@ -131,6 +131,9 @@ class Settings(BaseModel):
     guarantee: Literal["at-least-once", "exactly-once"] = Field(
         "at-least-once", description="What a crash may do: repeat, or not even that; never lose."
     )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that score, under one that watches them."
+    )
     replica: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = Field(
         "", description="This scorer's name in its group, for exactly-once; empty: the host's name."
     )

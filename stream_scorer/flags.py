@@ -12,7 +12,7 @@ from stream_scorer.errors import BadInput
 
 # What `run` takes as flags, and `check` looks at.
 NOT_OF_RUN = {
-    *("kafka", "labels_topic", "parking_topic"),
+    *("kafka", "labels_topic", "parking_topic", "registry_user"),
     *("quality_topic", "monitor_keep", "monitor_port"),
     *(name for name in Settings.model_fields if name.startswith("console_")),
 }

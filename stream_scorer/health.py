@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -55,12 +56,19 @@ class Health:
         return age < STALE_AFTER_S, f"{self.partitions} partitions, polled {age:.1f} s ago"
 
 
+class Probes(Protocol):
+    """What answers whether the process lives and is ready: `Health`, or several together."""
+
+    def live(self) -> tuple[bool, str]: ...
+    def ready(self) -> tuple[bool, str]: ...
+
+
 class Server:
     """Answers GET for a few paths; one thread however many clients, each bounded in time."""
 
     def __init__(
         self,
-        health: Health,
+        health: Probes,
         registry: CollectorRegistry,
         pages: Mapping[str, Callable[[], bytes]] = NO_PAGES,
     ) -> None:

@@ -46,7 +46,7 @@ GC_THRESHOLD = 50_000
 
 @click.command()
 @settings_options(*RUN_SETTINGS)
-def run(settings: Settings) -> None:
+def run(settings: Settings) -> int:
     """Consume transactions, publish alerts, until SIGTERM or Ctrl-C.
 
     \b
@@ -55,9 +55,24 @@ def run(settings: Settings) -> None:
     Exits 0 after a signal, once all that was scored is committed. Every flag is also a SCORER_
     variable and a line of the TOML file.
     """
+    if settings.workers > 1:
+        from stream_scorer.workers.supervising import supervise
+
+        return supervise(settings)
+    work(settings)
+    return 0
+
+
+def work(
+    settings: Settings, *, listening: Callable[[int], None] = lambda _: None, name: str = ""
+) -> None:
+    """Score until a signal; `listening` is told the port of the metrics, `name` begins log lines.
+
+    Raises one of ScorerError where it cannot go on.
+    """
     signals = Signals()
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+        level=logging.INFO, format=f"%(asctime)s %(levelname)s {name}%(message)s", stream=sys.stderr
     )
     registry, health = CollectorRegistry(), Health()
     service, reloader, model, drift = assemble(settings, registry, health)
@@ -83,6 +98,7 @@ def run(settings: Settings) -> None:
             settings.http_host,
             port,
         )
+        listening(port)
         service.run()
     logger.info("Stopped; all that was scored is committed")
 

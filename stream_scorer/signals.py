@@ -21,8 +21,9 @@ class Signals:
     commit to a broker that is away takes as long as its request may.
     """
 
-    def __init__(self) -> None:
-        """Hear from now on; to be made in the main thread."""
+    def __init__(self, *, deadline_s: float = STOP_DEADLINE_S) -> None:
+        """Hear from now on; to be made in the main thread. After a stop there are `deadline_s`."""
+        self._deadline_s = deadline_s
         self._stop: Callable[[], None] = leave
         self._reload: Callable[[], None] = lambda: None
         self._heard, self._tell = socket.socketpair()  # the number of each signal, as a byte
@@ -33,20 +34,17 @@ class Signals:
         threading.Thread(target=self._hear, name="signals", daemon=True).start()
 
     def drain(self, *, stop: Callable[[], None], reload: Callable[[], None]) -> None:
-        """Call `stop` at SIGTERM and SIGINT from now on, and `reload` at SIGHUP.
-
-        After a stop the process has STOP_DEADLINE_S.
-        """
+        """Call `stop` at SIGTERM and SIGINT from now on, and `reload` at SIGHUP."""
         self._stop, self._reload = stop, reload
 
     def _hear(self) -> None:
         while self._heard.recv(1)[0] == signal.SIGHUP:
             self._reload()
         self._stop()
-        time.sleep(STOP_DEADLINE_S)  # later signals change nothing
+        time.sleep(self._deadline_s)  # later signals change nothing
         end(
-            f"not stopped {STOP_DEADLINE_S:.0f} s after the signal: what was scored since the last "
-            "commit will be scored again"
+            f"not stopped {self._deadline_s:.0f} s after the signal: what was scored since the "
+            "last commit will be scored again"
         )
 
 

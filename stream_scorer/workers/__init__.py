@@ -1,0 +1,1 @@
+"""Several scorers under one supervisor: one endpoint, one signal, one exit code."""

@@ -1,0 +1,43 @@
+"""`python -m stream_scorer.workers.worker`: one scorer of several; ends with its supervisor.
+
+Settings come as JSON on the first line of standard input, so that no secret is in an argument or a
+variable; when the pipe closes, the supervisor has ended and so does this. The port of its metrics
+goes out by the file descriptor of the first argument; the second is its number.
+"""
+
+import os
+import signal
+import sys
+import threading
+
+from stream_scorer.config import Settings
+from stream_scorer.errors import ScorerError
+from stream_scorer.run import work
+
+
+def main() -> int:
+    """Score until a signal; return the exit code."""
+    told, number = int(sys.argv[1]), sys.argv[2]
+    settings = Settings.model_validate_json(sys.stdin.readline())
+
+    def tell(port: int) -> None:
+        os.write(told, f"{port}\n".encode())
+        os.close(told)
+
+    threading.Thread(target=end_with_supervisor, daemon=True).start()
+    try:
+        work(settings, listening=tell, name=f"worker {number}: ")
+    except ScorerError as exc:
+        sys.stderr.write(f"stream-scorer: worker {number}: {exc}\n")
+        return exc.exit_code
+    return 0
+
+
+def end_with_supervisor() -> None:
+    """End as at SIGTERM once nobody holds the other end of standard input."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
