@@ -63,4 +63,5 @@ clean:  ## remove the virtual environment and caches
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $<
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	rm -f .venv/*.ok  # the other size may have other versions: it is to be looked at again
 	touch $@

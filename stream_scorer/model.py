@@ -79,6 +79,11 @@ class Model:
         found = hashlib.sha256(content).hexdigest()
         if sha256 and found != sha256:
             raise BadInput(f"model {path} has sha256 {found}: want {sha256}, which it is pinned to")
+        return cls.of(content, path)
+
+    @classmethod
+    def of(cls, content: bytes, path: Path) -> "Model":
+        """Check the bytes of a file, score its golden rows; raise BadInput if anything is off."""
         try:
             session = open_session(path, content)
             metadata = session.get_modelmeta().custom_metadata_map
@@ -93,7 +98,7 @@ class Model:
             model = cls(
                 name=metadata.get("name", ""),
                 version=metadata.get("version", ""),
-                sha256=found,
+                sha256=hashlib.sha256(content).hexdigest(),
                 feature_names=tuple(read_json(path, metadata, "feature_names")),
                 baseline=np.asarray(read_json(path, metadata, "baseline"), dtype=np.float64),
                 session=session,
