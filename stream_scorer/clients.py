@@ -56,6 +56,7 @@ PRODUCER: Mapping[str, str] = {
 # The broker aborts what is open for longer than this, so a dead scorer holds readers up no longer;
 # it is well below the session time-out, after which others read on.
 TRANSACTIONAL: Mapping[str, Any] = {
+    "retry.backoff.ms": 5,  # the one before is still ending: 100 is what each would wait for that
     "transaction.timeout.ms": 10_000,
     "delivery.timeout.ms": 10_000,
 }

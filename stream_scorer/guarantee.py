@@ -20,6 +20,9 @@ class Commit(Enum):
 class Guarantee(Protocol):
     """Ties what was written to how far was read."""
 
+    # Whether readers of committed records see what was written only after a commit.
+    hidden_until_commit: bool
+
     def begin(self) -> Producer:
         """Return the producer to write with."""
         ...
@@ -38,6 +41,8 @@ class Guarantee(Protocol):
 
 class AtLeastOnce:
     """Offsets follow what is acknowledged; what was written cannot be taken back."""
+
+    hidden_until_commit = False
 
     def __init__(self, producer: Producer, commit: Callable[[NextOffsets], bool]) -> None:
         """Write with `producer`; `commit` commits offsets in the group, False: try again."""

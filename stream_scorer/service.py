@@ -75,6 +75,7 @@ class Service:
         self._failure: Exception | None = None
         self._owned: set[Partition] = set()
         self._done: dict[Partition, int] = {}  # next offsets: written, not yet committed
+        self._alerts_hidden = False  # alerts are written that no reader sees before a commit
         self._committed_at = self._lag_at = clock()
         self._rejected: Tally[str] = Tally()  # by code, since the last commit
 
@@ -108,13 +109,18 @@ class Service:
         self._source.close()
 
     def turn(self) -> None:
-        """Poll and score one batch, write it at once, commit if it is time."""
+        """Poll and score one batch, write it at once, commit if it is time.
+
+        Time is an interval while there is a backlog. Without one, an alert that nobody sees before
+        the commit does not wait for that.
+        """
         records = self._source.poll(self._pace.max_batch_rows, self._patience_s())
         now = self._clock()
         self._health.beat(now, partitions=len(self._owned))
         if records:
             self._score(records)
-        if not records or now - self._committed_at >= self._pace.commit_interval_s:
+        waits = self._alerts_hidden and len(records) < self._pace.max_batch_rows
+        if not records or waits or now - self._committed_at >= self._pace.commit_interval_s:
             self.commit()
         if now - self._lag_at >= LAG_INTERVAL_S:
             self._lag_at = now
@@ -133,6 +139,7 @@ class Service:
                 raise
             return
         self._done.update(outcome.next_offsets)
+        self._alerts_hidden |= bool(outcome.alerts) and self._guarantee.hidden_until_commit
         self._metrics.batch_done(len(records), outcome)
         self._rejected.update(letter.reject.code for letter in outcome.dead_letters)
         self._scorer.shadow(records, outcome, timed=self._metrics.timed)
@@ -140,6 +147,7 @@ class Service:
     def commit(self) -> bool:
         """Commit what is done, if anything is; tell whether nothing is left to commit."""
         self._committed_at = self._clock()
+        self._alerts_hidden = False
         if not self._done:
             return True
         with self._metrics.timed("commit"):

@@ -71,6 +71,8 @@ class Step(Enum):
 class ExactlyOnce:
     """One transaction after another on one `transactional.id`; a new producer where it must be."""
 
+    hidden_until_commit = True
+
     def __init__(  # noqa: PLR0913 - the last three are what a test replaces
         self,
         producer: Producer,

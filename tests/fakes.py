@@ -69,6 +69,7 @@ class ListGuarantee:
     source: ListSource
     answers: list[Commit] = field(default_factory=list)  # then what the source says
     can_undo: bool = False
+    hidden_until_commit: bool = False
 
     def begin(self) -> Producer:
         raise AssertionError("the list sink needs no producer")

@@ -68,6 +68,26 @@ def test_alert_leaves_at_once_and_the_commit_follows_by_interval(tiny: Model) ->
     assert bench.log[3:] == ["flush", ("commit", {P0: 4})]
 
 
+def test_alert_that_nobody_sees_before_the_commit_does_not_wait_for_the_interval(
+    tiny: Model,
+) -> None:
+    bench = Bench(tiny, batch(0), batch(1, value=FRAUD), batch(2))
+    bench.guarantee.hidden_until_commit = True
+    for _ in range(3):
+        bench.service.turn()
+    commit = ["flush", ("commit", {P0: 2})]
+    assert bench.log == [("write", 0, 0), ("write", 1, 0), *commit, ("write", 0, 0)]
+
+
+def test_backlog_is_committed_by_interval_whatever_is_in_it(tiny: Model) -> None:
+    bench = Bench(tiny, batch(*range(512), value=FRAUD), batch(512))
+    bench.guarantee.hidden_until_commit = True
+    bench.service.turn()
+    assert bench.log == [("write", 512, 0)]
+    bench.service.turn()
+    assert bench.log[-1] == ("commit", {P0: 513}), "the backlog is over: now it need not wait"
+
+
 def test_commit_comes_when_idle(tiny: Model) -> None:
     bench = Bench(tiny, batch(0))
     bench.service.turn()
