@@ -54,15 +54,26 @@ def holds(hashed: str, password: str) -> bool:
         return False
 
 
-def create(
-    connection: Connection, *, name: str, hashed: str, role: Role, state: str, now: int
+def create(  # noqa: PLR0913 - what an account is
+    connection: Connection,
+    *,
+    name: str,
+    hashed: str,
+    role: Role,
+    state: str,
+    now: int,
+    subject: str | None = None,
 ) -> bool:
-    """Add an account; tell whether the name was free. `name` is folded, `hashed` Argon2's."""
+    """Add an account; tell whether the name was free. `name` is folded, `hashed` Argon2's.
+
+    `subject` is a provider's name for the person, who then has no password here.
+    """
     row = {
         "name": name,
         "password": hashed,
         "role": role.word,
         "state": state,
+        "subject": subject,
         "created_at": now,
     }
     return insert_new(connection, schema.user, row, unique=["name"])
@@ -86,11 +97,17 @@ def of_subject(connection: Connection, *, subject: str, name: str, now: int) -> 
     if row is None:
         stem, number = fold(name)[: LONGEST_NAME - 5], 1
         free = stem
-        while find(connection, free) is not None:
+        while not create(
+            connection,
+            name=free,
+            hashed="",
+            role=Role.VIEWER,
+            state=WAITING,
+            subject=subject,
+            now=now,
+        ):
             number += 1
             free = f"{stem} {number}"
-        values = {"name": free, "password": "", "role": Role.VIEWER.word, "state": WAITING}
-        connection.execute(table.insert().values(**values, subject=subject, created_at=now))
         row = connection.execute(select(table).where(table.c.subject == subject)).one()
     return as_account(row)
 
