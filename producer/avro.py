@@ -61,6 +61,12 @@ class AvroEncoder:
 
     def _register(self, cells: dict[str, Any]) -> None:
         """Make the schema: numbers first, so that their places are fixed, then the id."""
+        empty = [name for name, cell in cells.items() if cell is None]
+        if empty:
+            raise BadInput(
+                f"{empty[0]} is empty in the first row, of which the Avro schema is made: want a "
+                "first row that has all, or SCORER_FORMAT=json"
+            )
         self._numbers = tuple(
             name for name, cell in cells.items() if isinstance(cell, float | int) and name != ID
         )

@@ -130,6 +130,7 @@ def keep_journal(
         "labels topic": route.labels_topic or "none",
         "cluster": clients.describe_cluster(settings).cluster_id or "unknown",
         **options.about(),
+        **({"format": settings.format} if settings.format != "json" else {}),
     }
     consumer = clients.consumer(settings, TAIL)
     try:

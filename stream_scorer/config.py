@@ -26,6 +26,7 @@ SECRET = re.compile(
     r"passw|passphrase|secret|token|jaas|\.key$|oauthbearer\.config|\.pem$", re.IGNORECASE
 )
 URL_PASSWORD = re.compile(r"(//[^/:@]*:).*@")
+URL_USER = re.compile(r"//[^/@]+@")
 NO_SECRET = (".file", ".location", ".url")  # they name a place
 # Keys of librdkafka that our way of writing them would miss.
 UNDERSCORED = {"log.level": "log_level"}
@@ -104,7 +105,9 @@ OptionalTopic = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,249
 class Settings(BaseModel):
     """All that a person may set; README.md's table is held to this list by a test."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), ser_json_inf_nan="constants"
+    )
 
     model: Path = Field(SHIPPED_MODEL, description="The model bundle, an ONNX file.")
     model_sha256: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = Field(
@@ -134,7 +137,7 @@ class Settings(BaseModel):
     workers: int = Field(
         1, ge=1, le=64, description="Processes that score, under one that watches them."
     )
-    replica: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = Field(
+    replica: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,103}$")] = Field(
         "", description="This scorer's name in its group, for exactly-once; empty: the host's name."
     )
     group_id: str = Field("stream-scorer", min_length=1, description="Kafka consumer group.")
@@ -534,5 +537,5 @@ def explain(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return str(error["ctx"]["error"])
     name = PREFIX + "_".join(str(part) for part in error["loc"] if isinstance(part, str)).upper()
     want = error["msg"][:1].lower() + error["msg"][1:]
-    shown = URL_PASSWORD.sub(r"\1***@", repr(error["input"]))
+    shown = URL_USER.sub("//***@", repr(error["input"]))
     return f"{name} is {shown}: {want.removeprefix('input ').removeprefix('value error, ')}"

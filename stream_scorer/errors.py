@@ -33,6 +33,8 @@ class KafkaTrouble(Unfit):
 class RegistryTrouble(Unfit):
     """The schema registry cannot be reached, or refuses us."""
 
+    may_pass = False  # asked again, it may answer
+
 
 class TooManyDeadLetters(Unfit):
     """So many records cannot be scored that not they are wrong but we, or their producer."""

@@ -13,18 +13,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Some ten seconds in all, well below max.poll.interval.ms (120 s): then the process stops.
-RETRIES = {
-    "timeout": 5.0,  # seconds
-    "max.retries": 8,
-    "retries.wait.ms": 250,
-    "retries.max.wait.ms": 4000,
-}
+# Seconds for one answer, in all, and between two tries; max.poll.interval.ms is 120 s.
+TIMEOUT_S, PATIENCE_S, AGAIN_S = 3.0, 10.0, 0.5
 # Seconds after which an id that the registry did not know is asked for again.
 UNKNOWN_S = 10.0
 MOST_UNKNOWN = 1000
 AVRO = "AVRO"
-NOT_FOUND = 404
+# The registry's own codes for a subject, a version or a schema that it has not.
+NOT_THERE = {40401, 40402, 40403}
+OVERLOADED, SERVER_ERROR = 429, 500
+DEEPEST = 20  # references of references: they may stand in a circle
 MISSING_EXTRA = "Avro needs the extra: pip install 'stream-scorer[avro]'"
 
 
@@ -40,8 +38,15 @@ class Asks(Protocol):
 class Registry:
     """Asks the registry; what it says of an id never changes, so the decoder keeps it."""
 
-    def __init__(self, url: str, asks: Asks, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        asks: Asks,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Ask by `asks`; `url` names the registry to people."""
+        self._sleep = sleep
         self._url = url
         self._asks = asks
         self._clock = clock
@@ -61,7 +66,10 @@ class Registry:
         elif (found.schema_type or AVRO) != AVRO:
             why = Reject("SCHEMA", f"schema {schema_id} is {found.schema_type}: want {AVRO}")
         else:
-            return self._with_references(found)
+            texts = self._with_references(found)
+            if texts is not None:
+                return texts
+            why = Reject("SCHEMA", f"schema {schema_id} refers to one that the registry lacks")
         if len(self._unknown) >= MOST_UNKNOWN:
             self._unknown.clear()
         self._unknown[schema_id] = (self._clock() + UNKNOWN_S, why)
@@ -83,33 +91,52 @@ class Registry:
             raise RegistryTrouble(f"{self._url} has no place for subject {subject!r}")
         return found
 
-    def _with_references(self, schema: "Schema", depth: int = 0) -> list[str]:
+    def _with_references(self, schema: "Schema", depth: int = 0) -> list[str] | None:
+        """Return a schema's text behind those that it refers to, None if one is not there."""
         texts: list[str] = []
         for each in schema.references or []:
             subject, version = str(each.subject), int(each.version or 1)
             found = self._ask(lambda: self._asks.get_version(subject, version))  # noqa: B023
-            if found is not None and depth < 20:  # noqa: PLR2004 - schemas that refer in a circle
-                texts += self._with_references(found.schema, depth + 1)
+            below = None
+            if found is not None and depth < DEEPEST:
+                below = self._with_references(found.schema, depth + 1)
+            if below is None:
+                return None
+            texts += below
         return [*dict.fromkeys(texts), str(schema.schema_str)]
 
     def _ask(self, ask: Callable[[], T]) -> T | None:
-        """Return an answer, None for what is not there."""
+        """Return an answer, None for what is not there; ask again for PATIENCE_S."""
+        begun = self._clock()
+        while True:
+            try:
+                return self._answer(ask)
+            except RegistryTrouble as exc:
+                if not exc.may_pass or self._clock() - begun > PATIENCE_S:
+                    raise
+                self._sleep(AGAIN_S)
+
+    def _answer(self, ask: Callable[[], T]) -> T | None:
         from confluent_kafka.schema_registry import SchemaRegistryError
 
         try:
             return ask()
         except SchemaRegistryError as exc:
-            if exc.http_status_code == NOT_FOUND:
+            if exc.error_code in NOT_THERE:
                 return None
             said = str(exc.error_message).splitlines()[:1]
-            raise RegistryTrouble(
-                f"the schema registry {self._url} refuses: {''.join(said)[:200]} "
-                f"(status {exc.http_status_code})"
-            ) from exc
+            status = exc.http_status_code
+            trouble = RegistryTrouble(
+                f"the schema registry {self._url} refuses: {''.join(said)[:200]} (status {status})"
+            )
+            trouble.may_pass = status >= SERVER_ERROR or status == OVERLOADED
+            raise trouble from exc
         except Exception as exc:  # its errors are those of whichever HTTP client it came with
-            raise RegistryTrouble(
+            trouble = RegistryTrouble(
                 f"the schema registry {self._url} does not answer: {type(exc).__name__}"
-            ) from exc
+            )
+            trouble.may_pass = True
+            raise trouble from exc
 
 
 def connect(settings: Settings) -> Registry:
@@ -120,7 +147,11 @@ def connect(settings: Settings) -> Registry:
         from confluent_kafka.schema_registry import SchemaRegistryClient
     except ImportError as exc:
         raise BadInput(MISSING_EXTRA) from exc
-    config: dict[str, object] = {"url": settings.registry_url, **RETRIES}
+    config: dict[str, object] = {
+        "url": settings.registry_url,
+        "timeout": TIMEOUT_S,
+        "max.retries": 0,  # ours know an end
+    }
     if settings.registry_user:
         config["basic.auth.user.info"] = settings.registry_user
     if settings.registry_ca:

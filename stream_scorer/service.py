@@ -119,7 +119,7 @@ class Service:
         self._health.beat(now, partitions=len(self._owned))
         if records:
             self._score(records)
-        waits = self._alerts_hidden and len(records) < self._pace.max_batch_rows
+        waits = self._alerts_hidden and len(records) < max(2, self._pace.max_batch_rows)
         if not records or waits or now - self._committed_at >= self._pace.commit_interval_s:
             self.commit()
         if now - self._lag_at >= LAG_INTERVAL_S:

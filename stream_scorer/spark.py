@@ -65,7 +65,7 @@ REASONS = pa.list_(
 def score(
     frame: DataFrame,
     *,
-    model: Path = SHIPPED_MODEL,
+    model: Path | str = SHIPPED_MODEL,
     sha256: str = "",
     threshold: float = 0.8,
 ) -> DataFrame:
@@ -79,21 +79,31 @@ def score(
     """
     if not 0 <= threshold <= 1:
         raise BadInput(f"threshold is {threshold}: want 0 to 1")
-    loaded = Model.load(model, sha256=sha256)
+    path = Path(model)
+    loaded = Model.load(path, sha256=sha256)
+    require_plain_names(frame)
     types = {field.name: field.dataType for field in frame.schema.fields}
     for name in loaded.feature_names:
         if name not in types:
             raise BadInput(f"the frame has no column {name!r}, which the model reads")
         if not isinstance(types[name], NumericType):
             raise BadInput(f"column {name!r} is {types[name].simpleString()}: want a number")
-    taken = [field.name for field in ADDED if field.name in types]
-    if taken:
-        raise BadInput(f"the frame has a column {taken[0]!r} already: rename it")
-    content = model.read_bytes()
+    content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != loaded.sha256:
-        raise BadInput(f"model {model} has changed while it was read: try again")
-    work = partial(score_batches, content=content, path=model, threshold=threshold)
+        raise BadInput(f"model {path} has changed while it was read: try again")
+    work = partial(score_batches, content=content, path=path, threshold=threshold)
     return frame.mapInArrow(work, StructType([*frame.schema.fields, *ADDED]))
+
+
+def require_plain_names(frame: DataFrame) -> None:
+    """Raise BadInput for columns that Spark cannot tell apart from others, or from ADDED."""
+    seen = {field.name for field in ADDED}
+    for name in frame.columns:
+        if name.lower() in seen:
+            raise BadInput(f"the frame has a column {name!r} already: rename it")
+        if "." in name or "`" in name:
+            raise BadInput(f"column {name!r} has a dot or a backtick in its name: rename it")
+        seen.add(name.lower())
 
 
 def score_batches(
@@ -143,7 +153,7 @@ def scored(batch: pa.RecordBatch, model: Model, threshold: float) -> pa.RecordBa
 
 def features(batch: pa.RecordBatch, model: Model) -> tuple[Matrix, list[str | None]]:
     """Return float64 (rows, features), and of each row why it cannot be scored."""
-    columns = [pc.cast(batch.column(name), pa.float64()) for name in model.feature_names]
+    columns = [as_doubles(batch.column(name)) for name in model.feature_names]
     matrix = np.empty((batch.num_rows, len(columns)))
     missing = np.zeros(batch.num_rows, dtype=bool)
     for place, column in enumerate(columns):
@@ -157,6 +167,13 @@ def features(batch: pa.RecordBatch, model: Model) -> tuple[Matrix, list[str | No
     for place in np.flatnonzero(missing).tolist():
         rejected[place] = "MISSING"
     return matrix, rejected
+
+
+def as_doubles(column: pa.Array) -> pa.Array:
+    """Return numbers as the nearest float64, as a JSON decoder reads their texts."""
+    if pa.types.is_decimal(column.type):  # arrow's own way rounds twice
+        return pc.cast(pc.cast(column, pa.string()), pa.float64())
+    return pc.cast(column, pa.float64(), safe=False)
 
 
 def spread(values: Vector, good: NDArray[np.intp], rows: int) -> pa.Array:

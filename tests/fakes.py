@@ -19,6 +19,10 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass, as a sleep does."""
+        self.now += seconds
+
 
 @dataclass
 class ListSource:

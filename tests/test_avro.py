@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import threading
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from stream_scorer.codecs.alerts import ALERT as AVRO_ALERT
 from stream_scorer.codecs.alerts import as_json, to_avro
 from stream_scorer.codecs.avro import AvroDecoder, Layout, understand
 from stream_scorer.codecs.json import JsonDecoder
-from stream_scorer.errors import RegistryTrouble
+from stream_scorer.errors import BadInput, RegistryTrouble
 from stream_scorer.events import Event
 from stream_scorer.model import Model
 from stream_scorer.records import Reject
@@ -224,7 +225,7 @@ class Asked:
     """A registry's client: schemas by id, what goes wrong, and how often it was asked."""
 
     def __init__(self, schemas: Mapping[int, Any], wrong: Exception | None = None) -> None:
-        self.schemas = schemas
+        self.schemas = dict(schemas)
         self.wrong = wrong
         self.asked = 0
 
@@ -237,6 +238,8 @@ class Asked:
         return self.schemas[schema_id]
 
     def get_version(self, subject_name: str, version: int) -> Any:
+        if version not in self.schemas:
+            raise SchemaRegistryError(404, 40402, "Version not found")
         return SimpleNamespace(schema=self.schemas[version])
 
     def close(self) -> None:
@@ -282,14 +285,90 @@ def test_other_kinds_of_schema_are_refused_by_their_name(kind: str) -> None:
             r"refuses: Unauthorized \(status 401",
         ),
         (SchemaRegistryError(500, 50001, "store"), "status 500"),
+        (SchemaRegistryError(404, -1, "<html>nothing here</html>"), "refuses: .* \\(status 404"),
     ],
 )
 def test_registry_that_gives_no_answer_stops_the_process_and_no_record_is_blamed(
     wrong: Exception, says: str
 ) -> None:
-    registry = Registry("http://r", Asked({}, wrong))
+    clock = Clock()
+    registry = Registry("http://r", Asked({}, wrong), clock, clock.wait)
     with pytest.raises(RegistryTrouble, match=says):
         AvroDecoder(NAMES, registry.schema)([b"\0\0\0\0\7"])
+
+
+def test_registry_that_is_away_for_a_moment_is_asked_again() -> None:
+    clock, asked = Clock(), Asked({1: known("{}")}, ConnectionError("no route"))
+
+    def wait(seconds: float) -> None:
+        clock.wait(seconds)
+        asked.wrong = None
+
+    assert Registry("http://r", asked, clock, wait).schema(1) == ["{}"]
+    assert asked.asked == 2
+
+
+def test_schema_whose_reference_is_lacking_is_asked_for_again() -> None:
+    clock = Clock()
+    refers = [SimpleNamespace(subject="money", version=2)]
+    asked = Asked({1: known("outer", references=refers)})
+    registry = Registry("http://r", asked, clock)
+    found = registry.schema(1)
+    assert found == Reject("SCHEMA", "schema 1 refers to one that the registry lacks")
+    asked.schemas[2] = known("inner")
+    clock.now += UNKNOWN_S
+    assert registry.schema(1) == ["inner", "outer"]
+
+
+def test_many_unknown_ids_in_a_batch_are_asked_for_side_by_side() -> None:
+    together, asked = threading.Barrier(4, timeout=20), set[int]()
+
+    def find(schema_id: int) -> Reject:
+        if schema_id not in asked:  # the registry remembers what it did not know
+            asked.add(schema_id)
+            together.wait()
+        return Reject("SCHEMA", f"unknown {schema_id}")
+
+    values = [b"\0" + schema_id.to_bytes(4, "big") for schema_id in range(4)]
+    _, kept, rejects = AvroDecoder(NAMES, find)(values)
+    assert (kept, len(rejects)) == ([], 4)
+
+
+def nested(depth: int, leaf: Any) -> Any:
+    """Return a record of two fields of a record of two fields ...: small, with 2^depth leaves."""
+    below: Any = {"type": "record", "name": "R0", "fields": [{"name": "a", "type": leaf}]}
+    for level in range(1, depth):
+        name = f"R{level}"
+        fields: Any = [{"name": "a", "type": below}, {"name": "b", "type": f"R{level - 1}"}]
+        below = {"type": "record", "name": name, "fields": fields}
+    return below
+
+
+@pytest.mark.parametrize("leaf", ["null", "int", {"type": "array", "items": "int"}], ids=repr)
+def test_schema_that_unfolds_without_bounds_is_refused_at_once(leaf: Any) -> None:
+    fields = [*DOUBLES, {"name": "tree", "type": nested(40, leaf)}]
+    _, _, rejects = decoder({7: schema_of(fields)})([b"\0\0\0\0\7" + bytes(24)])
+    assert rejects[0].reason == "schema 7 lets a record hold values without end"
+    fields = [*DOUBLES, {"name": "tree", "type": nested(5, "null")}]
+    _, kept, _ = decoder({7: schema_of(fields)})([b"\0\0\0\0\7" + bytes(24)])
+    assert kept == [0]
+
+
+def test_reject_says_the_same_of_the_same_bytes() -> None:
+    fields = SHAPES["may be null"][0]
+    decode = decoder({7: schema_of(fields)})
+    good = write(fields, Time=1, V1=1, Amount=1.0)
+    _, _, rejects = decode([good[:-3], good + b"x"])
+    assert [each.reason for each in rejects.values()] == [
+        "not a record of its schema: cut short",
+        "not a record of its schema: bytes stand behind it",
+    ]
+
+
+def test_first_row_of_a_replay_must_say_what_each_column_is() -> None:
+    encode = AvroEncoder(Registry("http://r", Asked({})), "in")
+    with pytest.raises(BadInput, match="V1 is empty in the first row"):
+        encode(Event("t1", b'{"V1": null, "transaction_id": "t1"}', None))
 
 
 def test_schema_that_a_subject_does_not_take_is_told() -> None:

@@ -9,11 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stream_scorer.config import Settings
+from stream_scorer.health import DEAD_AFTER_S
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
 from stream_scorer.workers.summing import Together, plus
 from stream_scorer.workers.supervising import (
     FIRST_WAIT_S,
+    KILL_AFTER_S,
     LONGEST_WAIT_S,
     MOST_ENDS,
     WITHIN_S,
@@ -30,13 +32,14 @@ class Fake:
 
     code: int | None = None
     got: list[int] = field(default_factory=list)
+    deaf: bool = False
 
     def poll(self) -> int | None:
         return self.code
 
     def send_signal(self, number: int, /) -> None:
         self.got.append(number)
-        if number == signal.SIGTERM and self.code is None:
+        if number == signal.SIGTERM and self.code is None and not self.deaf:
             self.code = 0
 
 
@@ -143,10 +146,29 @@ def test_stop_waits_for_all_and_tells_of_one_that_could_not() -> None:
     assert floor.started == [0, 1, 2]
 
 
-def test_signal_goes_to_all() -> None:
+def test_reload_goes_to_all_that_hear_it_and_ends_none_that_starts() -> None:
     floor = Floor()
-    floor.supervisor.signal(signal.SIGHUP)
-    assert [floor.process(n).got for n in range(3)] == [[signal.SIGHUP]] * 3
+    floor.supervisor.workers[1].port = None
+    floor.supervisor.reload()
+    assert [floor.process(n).got for n in range(3)] == [[signal.SIGHUP], [], [signal.SIGHUP]]
+
+
+def test_worker_that_does_not_stop_is_killed() -> None:
+    floor = Floor(1)
+    floor.process(0).deaf = True
+    floor.supervisor.stop(3)
+    floor.clock.now += KILL_AFTER_S
+    assert floor.supervisor.look()
+    floor.clock.now += 1
+    floor.supervisor.look()
+    assert signal.SIGKILL in floor.process(0).got
+    assert floor.supervisor.code == 3
+
+
+def test_settings_reach_a_worker_as_they_are() -> None:
+    settings = Settings(limits={"Time": (0.0, float("inf"))}, workers=2)
+    text = of_worker(settings, 0).model_dump_json()
+    assert Settings.model_validate_json(text).limits == {"Time": (0.0, float("inf"))}
 
 
 def test_each_worker_has_names_of_its_own_and_metrics_for_the_supervisor_alone() -> None:
@@ -201,6 +223,43 @@ def test_worker_that_does_not_answer_is_left_out_and_counted() -> None:
     )
     assert registry.get_sample_value("a_total") == 4
     assert registry.get_sample_value("scorer_workers") == 1
+
+
+def test_sum_never_falls_when_a_worker_is_silent_or_ends() -> None:
+    page = '# TYPE a_total counter\na_total{x="1"} %d\n# TYPE g gauge\ng 1\n'
+    pages: dict[tuple[int, str], tuple[int, str]] = {
+        (port, "/metrics"): (200, page % (10 * port)) for port in (1, 2)
+    }
+    ports = {0: 1, 1: 2}
+    registry = CollectorRegistry()
+    registry.register(Together(lambda: ports, 2, lambda port, path: pages.get((port, path))))
+
+    def sums() -> tuple[float | None, float | None, float | None]:
+        value = registry.get_sample_value
+        return value("a_total", {"x": "1"}), value("g", {"worker": "1"}), value("scorer_workers")
+
+    assert sums() == (30, 1, 2)
+    silent = pages.pop((2, "/metrics"))
+    assert sums() == (30, None, 1)
+    pages[2, "/metrics"] = silent
+    assert sums() == (30, 1, 2)
+    del pages[2, "/metrics"], ports[1]
+    assert sums() == (30, None, 1)
+    ports[1], pages[3, "/metrics"] = 3, (200, page % 5)
+    assert sums() == (35, 1, 2)
+
+
+def test_silent_worker_is_dead_only_after_a_while() -> None:
+    clock = Clock()
+    pages: dict[tuple[int, str], tuple[int, str]] = {}
+    both = Together(lambda: {0: 1}, 1, lambda port, path: pages.get((port, path)), clock)
+    assert both.live()[0]
+    clock.now += DEAD_AFTER_S
+    assert both.live()[0]
+    clock.now += 1
+    assert not both.live()[0]
+    pages[1, "/healthz"] = (200, "ok")
+    assert both.live()[0]
 
 
 def test_probes_are_those_of_all_and_of_any() -> None:

@@ -2,8 +2,10 @@
 
 import io
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -24,7 +26,10 @@ HEAD = itemgetter(slice(0, HEADER.size))
 SIZES = {"double": 8, "float": 4, "boolean": 1, "null": 0}
 TYPES = {"double": "<f8", "float": "<f4"}
 NUMBERS = {"double", "float", "int", "long"}
-NONE: frozenset[str] = frozenset()
+# Values in one record, arrays and maps not counted; a transaction has some hundreds at most.
+MOST_VALUES = 10_000
+# Schemas that are asked for at once: each takes the registry's time.
+AT_ONCE = 16
 # What the length of a text must be below for its length to be one byte.
 SHORT = 64
 
@@ -78,6 +83,7 @@ class AvroDecoder:
         matrix = np.empty((len(values), len(self._names)), dtype=np.float64)
         rejects: dict[int, Reject] = {}
         of_schema = self._sorted(values, rejects)
+        self._ask_at_once([each for each in of_schema if each not in self._layouts])
         for schema_id, places in of_schema.items():
             layout = self._layout(schema_id)
             if isinstance(layout, Reject):
@@ -133,6 +139,12 @@ class AvroDecoder:
                 found.setdefault(HEADER.unpack(HEAD(value))[1], []).append(i)  # type: ignore[arg-type]
         return found
 
+    def _ask_at_once(self, schema_ids: Sequence[int]) -> None:
+        """Ask for several schemas side by side; what is known of them the registry keeps."""
+        if len(schema_ids) > 1:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(self._layout, schema_ids))
+
     def _layout(self, schema_id: int) -> Layout | Reject:
         """Return what is known of a schema; what the registry does not know is asked for again."""
         known = self._layouts.get(schema_id)
@@ -151,7 +163,9 @@ class AvroDecoder:
         except RecursionError:
             return Reject("LIMIT", "nested too deeply")
         except UNREADABLE as exc:
-            return Reject("DECODE", f"not a record of its schema: {str(exc)[:150] or 'cut short'}")
+            return Reject(
+                "DECODE", f"not a record of its schema: {READS.get(type(exc), 'bad bytes')}"
+            )
         row = []
         for name in self._names:
             found = record[name]
@@ -162,6 +176,12 @@ class AvroDecoder:
         return row
 
 
+class LongerError(ValueError):
+    """Bytes stand behind a record."""
+
+
+# What fastavro's errors mean; their texts hold addresses of memory.
+READS = {EOFError: "cut short", IndexError: "cut short", LongerError: "bytes stand behind it"}
 # What fastavro raises for bytes that are no record of a schema.
 UNREADABLE = (EOFError, ValueError, IndexError, TypeError, KeyError, OverflowError, RecursionError)
 
@@ -185,7 +205,7 @@ def read_record(layout: Layout, value: bytes) -> Mapping[str, Any]:
     stream.seek(HEADER.size)
     record: Mapping[str, Any] = schemaless_reader(stream, layout.parsed, None)  # type: ignore[assignment]
     if stream.tell() != len(value):
-        raise ValueError(f"{len(value) - stream.tell()} bytes stand behind it")
+        raise LongerError
     return record
 
 
@@ -215,7 +235,8 @@ def read_fixed(
         width = np.dtype(run.dtype).itemsize * run.count
         picked = block[:, run.offset : run.offset + width]
         numbers = np.ascontiguousarray(picked if everything else picked[good]).view(run.dtype)
-        matrix[rows, run.first : run.first + run.count] = numbers
+        with np.errstate(invalid="ignore"):  # a signalling NaN: found to be not finite later
+            matrix[rows, run.first : run.first + run.count] = numbers
     return [] if everything else np.array(places)[~good].tolist()
 
 
@@ -249,51 +270,59 @@ def understand(texts: Sequence[str], names: Sequence[str], schema_id: int) -> La
         for text in texts:
             schema = plain(json.loads(text))
             parsed = parse_schema(schema, named_schemas=known)
+        if not isinstance(schema, dict) or schema.get("type") != "record":
+            return Reject("SCHEMA", f"{which} is no record")
+        if extent(parsed, known, {}) > MOST_VALUES:
+            return Reject("SCHEMA", f"{which} lets a record hold values without end")
+        fixed = find_fixed(schema["fields"], names)
     except (ValueError, KeyError, TypeError, SchemaParseException, RecursionError) as exc:
         return Reject("SCHEMA", f"{which} cannot be read: {type(exc).__name__}")
-    if not isinstance(schema, dict) or schema.get("type") != "record":
-        return Reject("SCHEMA", f"{which} is no record")
-    if is_endless(parsed, known):
-        return Reject("SCHEMA", f"{which} lets a record be nested, or an array grow, without end")
     types = {field["name"]: field["type"] for field in schema["fields"]}
     for name in names:
         if name not in types:
             return Reject("MISSING", f"{which} has no field {name}")
         if not may_be_number(types[name]):
             return Reject("TYPE", f"{name} is {str(types[name])[:60]} in {which}: want a number")
-    return Layout(parsed, find_fixed(schema["fields"], names))
+    return Layout(parsed, fixed)
 
 
-def is_endless(schema: Any, known: Mapping[str, Any], inside: frozenset[str] = NONE) -> bool:  # noqa: ANN401
-    """Tell whether a few bytes may be a record without end: fastavro itself has no limit.
+def extent(schema: Any, known: Mapping[str, Any], sizes: dict[str, float]) -> float:  # noqa: ANN401
+    """Return how many values a record may hold for a few bytes; infinite: without end.
 
-    A type that holds itself ends the process by a full stack, an array of what takes no bytes
-    never ends. `known` are the named types, `inside` those that `schema` stands in.
+    fastavro recurses in C without a limit and trusts the counts of arrays: a type that holds itself
+    ends the process by a full stack, an array of what takes no bytes never ends. `known` are the
+    named types, `sizes` what is known of them; infinite for those that `schema` stands in.
     """
     if isinstance(schema, list):
-        return any(is_endless(each, known, inside) for each in schema)
+        return 1 + max((extent(each, known, sizes) for each in schema), default=0.0)
     if isinstance(schema, str):
-        return schema in inside or (schema in known and is_endless(known[schema], known, inside))
+        if schema not in known:
+            return 1
+        return sizes[schema] if schema in sizes else extent(known[schema], known, sizes)
     kind = schema["type"]
     if kind in {"array", "map"}:
         items = schema["items" if kind == "array" else "values"]
-        if is_endless(items, known, inside):
-            return True
-        return kind == "array" and takes_nothing(items, known)
+        size = extent(items, known, sizes)
+        endless = kind == "array" and size < math.inf and takes_nothing(items, known, {})
+        return math.inf if endless else 1 + size
     if kind in {"record", "error"}:
-        inside |= {schema["name"]}
-        return any(is_endless(field["type"], known, inside) for field in schema["fields"])
-    return isinstance(kind, dict | list) and is_endless(kind, known, inside)
+        sizes[schema["name"]] = math.inf  # until it is known
+        parts = (extent(field["type"], known, sizes) for field in schema["fields"])
+        sizes[schema["name"]] = 1 + sum(parts)
+        return sizes[schema["name"]]
+    return extent(kind, known, sizes) if isinstance(kind, dict | list) else 1
 
 
-def takes_nothing(schema: Any, known: Mapping[str, Any]) -> bool:  # noqa: ANN401 - JSON
+def takes_nothing(schema: Any, known: Mapping[str, Any], found: dict[str, bool]) -> bool:  # noqa: ANN401
     """Tell whether a value of this type may take no bytes; not for types that hold themselves."""
     if isinstance(schema, str):
-        return schema == "null" or (schema in known and takes_nothing(known[schema], known))
+        if schema in known and schema not in found:
+            found[schema] = takes_nothing(known[schema], known, found)
+        return found.get(schema, schema == "null")
     if isinstance(schema, list):
         return False  # which of them it is takes a byte
     if schema["type"] in {"record", "error"}:
-        return all(takes_nothing(field["type"], known) for field in schema["fields"])
+        return all(takes_nothing(field["type"], known, found) for field in schema["fields"])
     return bool(schema["type"] == "null" or (schema["type"] == "fixed" and schema["size"] == 0))
 
 

@@ -59,8 +59,19 @@ def parse(text: str) -> Scorer:
     """Return what a page of metrics says; raise ValueError if it is none."""
     found: dict[str, dict[str, float]] = {}
     named: Mapping[str, str] = {}
-    for family in text_string_to_metric_families(text):
+    families = list(text_string_to_metric_families(text))
+    # Of several workers the figures of the one that has seen most: each has a window of its own.
+    rows = {
+        sample.labels.get("worker", ""): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "scorer_drift_rows"
+    }
+    most = max(rows, key=lambda worker: rows[worker], default="")
+    for family in families:
         for sample in family.samples:
+            if sample.labels.get("worker", most) != most:
+                continue
             label = sample.labels.get("feature") or sample.labels.get("alerts") or ""
             if sample.name == "scorer_probability_bucket":
                 label = sample.labels["le"]

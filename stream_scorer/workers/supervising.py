@@ -20,7 +20,7 @@ from stream_scorer.config import Settings
 from stream_scorer.errors import TooManyDeadLetters
 from stream_scorer.health import Server
 from stream_scorer.signals import STOP_DEADLINE_S, Signals
-from stream_scorer.workers.summing import Together, numbers
+from stream_scorer.workers.summing import Together
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 # Ends of any workers within so many seconds, after which all are stopped: it does not help.
 MOST_ENDS, WITHIN_S = 5, 300.0
 LOOK_S = 0.1
+# Seconds that workers have to stop; they themselves take STOP_DEADLINE_S at most.
+KILL_AFTER_S = STOP_DEADLINE_S + 0.4
 INSTANCE_IDS = ("group.instance.id", "consumer.group.instance.id")
 
 
@@ -60,6 +62,7 @@ class Supervisor:
     code: int = 0
     _ends: deque[float] = field(default_factory=deque)
     _known: set[int] = field(default_factory=set)  # workers that have scored
+    _stopped_at: float = 0.0
     _due: dict[int, float] = field(default_factory=dict)  # when to start a worker again
 
     def begin(self) -> None:
@@ -75,6 +78,11 @@ class Supervisor:
                 del self.workers[number]
                 self._ended(worker, code)
         now = self.clock()
+        if self.stopping and now - self._stopped_at > KILL_AFTER_S and self.workers:
+            logger.error("Workers that do not stop are killed: %s", sorted(self.workers))
+            self.code = self.code or 1
+            self.signal(signal.SIGKILL)
+            self._stopped_at = now
         for number in [each for each, due in self._due.items() if due <= now]:
             del self._due[number]
             if not self.stopping:
@@ -86,17 +94,25 @@ class Supervisor:
         self.code = self.code or code
         if not self.stopping:
             self.stopping = True
+            self._stopped_at = self.clock()
             self._due.clear()
             self.signal(signal.SIGTERM)
 
     def signal(self, number: int) -> None:
         """Pass a signal on."""
-        for worker in self.workers.values():
+        for worker in list(self.workers.values()):
             worker.process.send_signal(number)
+
+    def reload(self) -> None:
+        """Pass SIGHUP on to those that hear it; one that starts reads the newest model anyway."""
+        for worker in list(self.workers.values()):
+            if worker.port is not None:
+                worker.process.send_signal(signal.SIGHUP)
 
     def ports(self) -> Mapping[int, int]:
         """Return the ports of those that listen."""
-        return numbers((each.number, each.port) for each in list(self.workers.values()))
+        known = [(each.number, each.port) for each in list(self.workers.values())]
+        return {number: port for number, port in known if port is not None}
 
     def _ended(self, worker: Worker, code: int) -> None:
         if self.stopping:
@@ -146,7 +162,7 @@ def supervise(settings: Settings) -> int:
     registry = CollectorRegistry()
     registry.register(together)
     stop = threading.Event()
-    signals.drain(stop=stop.set, reload=lambda: supervisor.signal(signal.SIGHUP))
+    signals.drain(stop=stop.set, reload=supervisor.reload)
     with ExitStack() as stack:
         server = Server(together, registry, {"/drift": together.drift})
         port = stack.enter_context(
@@ -174,7 +190,7 @@ def launch(settings: Settings, number: int) -> Worker:
     """Start a worker; its port is noted once it says it."""
     receives, told = os.pipe()
     process = subprocess.Popen(  # noqa: S603 - ours
-        [sys.executable, "-m", "stream_scorer.workers.worker", str(told), str(number)],
+        [sys.executable, "-P", "-m", "stream_scorer.workers.worker", str(told), str(number)],
         stdin=subprocess.PIPE,
         pass_fds=[told],
         start_new_session=True,  # a Ctrl-C is ours, and passed on
@@ -206,7 +222,7 @@ def of_worker(settings: Settings, number: int) -> Settings:
     return settings.model_copy(
         update={
             "workers": 1,
-            "replica": f"{replica}-{number}"[-100:],
+            "replica": f"{replica}-{number}",
             "kafka": kafka,
             "http_host": "127.0.0.1",
             "http_port": 0,

@@ -10,7 +10,9 @@ import signal
 import sys
 import threading
 
-from stream_scorer.config import Settings
+from pydantic import ValidationError
+
+from stream_scorer.config import Settings, explain
 from stream_scorer.errors import ScorerError
 from stream_scorer.run import work
 
@@ -18,7 +20,7 @@ from stream_scorer.run import work
 def main() -> int:
     """Score until a signal; return the exit code."""
     told, number = int(sys.argv[1]), sys.argv[2]
-    settings = Settings.model_validate_json(sys.stdin.readline())
+    line = sys.stdin.readline()
 
     def tell(port: int) -> None:
         os.write(told, f"{port}\n".encode())
@@ -26,7 +28,11 @@ def main() -> int:
 
     threading.Thread(target=end_with_supervisor, daemon=True).start()
     try:
+        settings = Settings.model_validate_json(line)
         work(settings, listening=tell, name=f"worker {number}: ")
+    except ValidationError as exc:
+        sys.stderr.write(f"stream-scorer: worker {number}: {explain(exc.errors()[0])}\n")
+        return 1
     except ScorerError as exc:
         sys.stderr.write(f"stream-scorer: worker {number}: {exc}\n")
         return exc.exit_code

@@ -1,5 +1,6 @@
 """A Spark DataFrame is scored as the stream scores it: bit for bit, with the same reasons."""
 
+import functools
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import lit
 
 from producer.figures import COLUMNS
 from producer.generate import generate
@@ -128,12 +130,31 @@ def test_whole_numbers_will_do(spark: SparkSession) -> None:
     assert row.probability == float(expected)
 
 
+def test_decimals_and_long_whole_numbers_are_the_nearest_doubles(spark: SparkSession) -> None:
+    names = list(COLUMNS[:-1])
+    frame = spark.createDataFrame([tuple(0.0 for _ in names)], names)
+    amounts = ("5635.65", "0.07", "24999.99", "1.10")
+    wide = functools.reduce(
+        DataFrame.unionAll,
+        [frame.withColumn("Amount", lit(text).cast("decimal(10,2)")) for text in amounts],
+    )
+    rows = np.zeros((len(amounts), len(names)))
+    rows[:, names.index("Amount")] = [float(text) for text in amounts]
+    expected = Model.load(SHIPPED_MODEL).score(rows)[0]
+    scored_rows = {float(row.Amount): row.logit for row in score(wide).collect()}
+    assert [scored_rows[float(text)] for text in amounts] == expected.tolist()
+    (row,) = score(frame.withColumn("Amount", lit(2**53 + 1))).collect()
+    assert row.decision != "not scored"
+
+
 def test_what_cannot_be_scored_is_said_before_anything_runs(spark: SparkSession) -> None:
     frame = frame_of(spark, rows()[:1])
     for wrong, says in (
         (frame.drop("V14"), "no column 'V14'"),
         (frame.withColumn("V14", frame.V14.cast("string")), "'V14' is string: want a number"),
-        (frame.withColumnRenamed("id", "decision"), "a column 'decision' already"),
+        (frame.withColumnRenamed("id", "Decision"), "a column 'Decision' already"),
+        (frame.withColumnRenamed("id", "a.b"), "'a.b' has a dot"),
+        (frame.select("*", frame.id.alias("ID")), "a column 'ID' already"),
     ):
         with pytest.raises(BadInput, match=says):
             score(wrong)
