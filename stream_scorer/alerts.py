@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from stream_scorer.codecs.alerts import as_json
+from stream_scorer.codecs.alerts import as_json, require_reader
 from stream_scorer.config import Settings
 from stream_scorer.flags import settings_options
 from stream_scorer.records import place_text
@@ -29,6 +29,7 @@ def alerts(*, follow: bool, last: int, lines: bool, settings: Settings) -> None:
     \b
     Example: stream-scorer alerts --follow
     """
+    require_reader(settings)
     reader = TopicReader(settings, settings.alerts_topic, last=last)
     latest = sorted(reader.held(), key=in_time)[-last:]
     if lines:

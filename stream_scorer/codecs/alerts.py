@@ -8,6 +8,7 @@ from typing import Any, overload
 
 import msgspec
 
+from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput
 from stream_scorer.registry import MISSING_EXTRA
 
@@ -63,6 +64,12 @@ def parsed() -> Any:  # noqa: ANN401 - fastavro's
     return parse_schema(json.loads(ALERT))
 
 
+def require_reader(settings: Settings) -> None:
+    """Raise BadInput where alerts are in Avro and what reads it is not installed."""
+    if settings.alerts_format == "avro":
+        parsed()
+
+
 def to_avro(value: bytes, *, schema_id: int) -> bytes:
     """Return an alert's JSON as Avro in the registry's wire format."""
     from fastavro import schemaless_writer
@@ -87,7 +94,10 @@ def as_json(value: bytes | None) -> bytes | None:
 
 def read_avro(value: bytes) -> Mapping[str, Any] | None:
     """Return an alert of this release's schema, None if the bytes are none."""
-    schema = parsed()
+    try:
+        schema = parsed()
+    except BadInput:  # who is told to expect Avro has been asked for it at the start
+        return None
     from fastavro import schemaless_reader
 
     stream = io.BytesIO(value)

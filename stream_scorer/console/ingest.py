@@ -18,6 +18,10 @@ from stream_scorer.dead_letters.letters import Letter
 
 # Bytes of a dead letter's key that are kept.
 KEY_SHOWN = 200
+# What a page can show of one alert; a scorer gives three reasons, and a model has some features.
+MOST_REASONS, MOST_FEATURES = 20, 2000
+# Milliseconds by which a transaction's time may be ahead of its alert's: clocks differ.
+LARGEST_LEAD_MS = 86_400_000
 # PostgreSQL holds no text with this in it, and nobody can see or type it.
 NO_NUL = r"\A[^\x00]*\Z"
 Short = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_NUL)]
@@ -64,8 +68,8 @@ class AlertValue(msgspec.Struct, gc=False):
     probability: Annotated[float, msgspec.Meta(ge=0, le=1)]
     model: ModelValue
     source: SourceValue
-    reasons: list[ReasonValue] = []
-    features: dict[str, float] = {}
+    reasons: Annotated[list[ReasonValue], msgspec.Meta(max_length=MOST_REASONS)] = []
+    features: Annotated[dict[str, float], msgspec.Meta(max_length=MOST_FEATURES)] = {}
 
 
 class LabelValue(msgspec.Struct, gc=False):
@@ -111,7 +115,7 @@ def store(connection: Connection, messages: Sequence[Message], takes: dict[str, 
         topic, partition, offset = place(message)
         try:
             takes[topic](connection, message)
-        except (NotOurs, msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except (NotOurs, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             note(connection, message, str(exc))
         next_offsets[topic, partition] = offset + 1
     for (topic, partition), next_offset in sorted(next_offsets.items()):
@@ -148,6 +152,7 @@ def take_alert(connection: Connection, message: Message) -> None:
     """Store an alert once, with what is known of its transaction."""
     value = as_json(message.value()) or b""
     found = decode_alert(value)
+    at = message.timestamp()[1]
     amount = found.features.get("Amount")
     reason = found.reasons[0] if found.reasons else None
     row = {
@@ -156,8 +161,8 @@ def take_alert(connection: Connection, message: Message) -> None:
         "topic": found.source.topic,
         "partition": found.source.partition,
         "offset": found.source.offset,
-        "timestamp_ms": found.source.timestamp_ms,
-        "alerted_at": message.timestamp()[1],
+        "timestamp_ms": believed(found.source.timestamp_ms, at),
+        "alerted_at": at,
         "probability": found.probability,
         "amount": amount if amount is not None and math.isfinite(amount) else None,
         "reason": f"{reason.feature} {reason.value:.4g}" if reason else "",
@@ -180,6 +185,11 @@ def take_alert(connection: Connection, message: Message) -> None:
     if truth is not None:
         verdict = verdict_of(None if truth.label < 0 else truth.label)
         say(connection, found.alert_id, truth.label_id, verdict, truth.actor, truth.at)
+
+
+def believed(time_ms: int, alerted_at: int) -> int:
+    """Return a transaction's time, or its alert's where that is far from it: lists go by it."""
+    return time_ms if 0 <= time_ms <= alerted_at + LARGEST_LEAD_MS else alerted_at
 
 
 def take_label(connection: Connection, message: Message) -> None:

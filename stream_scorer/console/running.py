@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from stream_scorer import clients
+from stream_scorer.codecs.alerts import require_reader
 from stream_scorer.config import Settings
 from stream_scorer.console import ingest, keeping, lease, server, uploads
 from stream_scorer.console.database import Database
@@ -33,6 +34,7 @@ QUIET = {"log_level": "0"}  # what is wrong is told on the pages, and once in th
 
 def run(settings: Settings) -> None:
     """Serve the pages; raise BadInput if the address or the database is not to be had."""
+    require_reader(settings)
     database = Database(settings.console_database)
     listening = listen(settings)
     address = Address.of(settings, listening.getsockname()[1])

@@ -31,15 +31,18 @@ def guard_messages(address: Address, identity: Identity) -> None:
             "want the release in its lock file"
         )
     for name in HEARD:
-        handlers[name] = guarded(handlers[name], address, identity, joins=name == "handshake")
+        handlers[name] = guarded(
+            handlers[name], address, identity, joins=name == "handshake", acts=name == "event"
+        )
 
 
 def guarded(
-    handler: Handler, address: Address, identity: Identity, *, joins: bool
+    handler: Handler, address: Address, identity: Identity, *, joins: bool, acts: bool
 ) -> Callable[[str, dict[str, Any]], Awaitable[Any]]:
     """Return a handler that does nothing for a message about another's page, or after the end.
 
-    `joins`: the message asks for a page; any other must be about a page that it was given.
+    `joins`: the message asks for a page; any other must be about a page that it was given. `acts`:
+    it is what a person does, and keeps the session from its end.
     """
     in_order = asyncio.Lock()  # messages are handled as they came, though the database is asked
 
@@ -56,6 +59,8 @@ def guarded(
             person = await asyncio.to_thread(identity.person, token) if token else None
         if person is None or not of_session(client_id, person):
             return False
+        if acts:
+            await asyncio.to_thread(identity.touch, person)
         answer = handler(sid, message)
         return await answer if isinstance(answer, Awaitable) else answer
 

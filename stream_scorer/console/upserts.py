@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, literal
+from sqlalchemy import Connection, Table, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -17,6 +17,10 @@ def insert_new(
     connection: Connection, table: Table, row: Mapping[str, Any], *, unique: Sequence[str]
 ) -> bool:
     """Insert a row unless one with the same unique columns is there; tell whether it was not."""
+    if connection.dialect.name == "postgresql":  # a conflict would use up an id, and ids count
+        known = select(literal(1)).where(*(table.c[name] == row[name] for name in unique))
+        if connection.execute(known.limit(1)).first() is not None:
+            return False
     statement = insert(connection, table).values(dict(row))
     statement = statement.on_conflict_do_nothing(index_elements=list(unique))
     return connection.execute(statement.returning(literal(1))).first() is not None

@@ -7,6 +7,7 @@ import sys
 import click
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from stream_scorer.codecs.alerts import require_reader
 from stream_scorer.config import Settings
 from stream_scorer.extras import extra
 from stream_scorer.flags import settings_options
@@ -61,6 +62,7 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
         from stream_scorer.monitor.running import run
     faust_settings.credentials(settings)  # what is refused is refused before anything is made
     topics = places.prepare(settings, topics)
+    require_reader(settings)
     registry, health = CollectorRegistry(), Health()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)

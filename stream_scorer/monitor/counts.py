@@ -19,7 +19,9 @@ RANKS_A_UNIT, HIGHEST_RANK = 64, 1024
 
 def rank_of(logit: float) -> int:
     """Return the place of a logit on the grid: exact, as 64 is a power of two."""
-    return max(-HIGHEST_RANK, min(HIGHEST_RANK - 1, int(logit * RANKS_A_UNIT // 1)))
+    furthest = HIGHEST_RANK / RANKS_A_UNIT
+    within = max(-furthest, min(furthest, logit))  # first: a large logit times 64 is no number
+    return min(HIGHEST_RANK - 1, int(within * RANKS_A_UNIT // 1))
 
 
 def windows_of(seen: Seen) -> Iterator[Window]:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from stream_scorer.alerts import printable
 from stream_scorer.codecs import decoder_maker
+from stream_scorer.codecs.alerts import require_reader
 from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput
 from stream_scorer.flags import settings_options
@@ -76,6 +77,7 @@ def verify(  # noqa: PLR0913 - click passes one argument an option
         raise click.UsageError("--id, --last and --sample exclude each other")
     if seed is not None and drawn is None:
         raise click.UsageError("--seed goes with --sample")
+    require_reader(settings)
     shelf = Shelf((settings.model, *models))
     places = PlaceReader(settings)
     topic = TopicReader(settings, settings.alerts_topic, last=last)

@@ -127,6 +127,9 @@ def test_later_label_counts_and_an_older_one_that_comes_late_does_not(database: 
         alert(1, alert_id="x" * 101),
         alert(1, transaction_id=""),
         alert(1, transaction_id="a\0b"),
+        b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        alert(1, reasons=[{"feature": "V", "value": 1, "baseline": 1, "effect": 1}] * 21),
+        alert(1, features={f"V{n}": 1.0 for n in range(2001)}),
         alert(1, alert_id="a\0"),
         alert(1, model={"name": "\0", "version": "1", "sha256": ""}),
         alert(1, reasons=[{"feature": "V\0", "value": 1, "baseline": 1, "effect": 1}]),
@@ -214,6 +217,22 @@ def test_record_that_the_database_refuses_is_passed_over_and_the_others_are_stor
         (problem,) = connection.scalars(select(schema.ingest_error.c.problem))
         assert connection.scalars(select(schema.ingest.c.next_offset)).one() == 3
     assert problem.startswith("the database refuses it: ")
+
+
+def test_transaction_from_the_far_future_is_listed_by_its_alerts_time(database: Database) -> None:
+    source = {"topic": "t", "partition": 0, "offset": 1, "timestamp_ms": 2**62}
+    store(database, record(SETTINGS.alerts_topic, 0, alert(1, source=source), at=5000))
+    with database.reading() as connection:
+        (row,) = queue.page(connection, Filter()).rows
+    assert (row.timestamp_ms, row.alerted_at) == (5000, 5000)
+
+
+def test_repeated_alert_uses_up_no_id(database: Database) -> None:
+    for _ in range(5):
+        store(database, *alerts(alert(1)))
+    store(database, record(SETTINGS.alerts_topic, 9, alert(2)))
+    with database.reading() as connection:
+        assert queue.newest(connection) == 2
 
 
 def test_own_label_that_comes_back_by_the_topic_changes_nothing(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from stream_scorer.console import labels, queue
+from stream_scorer.console import labels, queue, schema
 from stream_scorer.console.people import Role
 from tests.console.browser import visit
 from tests.console.running import NO_KAFKA, Console, running
@@ -138,3 +138,76 @@ def test_fast_hand_labels_one_alert_after_the_other(
     assert newest == [
         (verdict, 1) for verdict in ("fraud", "genuine", "unsure", "fraud", "genuine")
     ]
+
+
+def test_what_is_typed_into_a_note_never_labels_though_the_page_draws_it_anew(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{console.origin}/alerts?order=newest")
+        page.locator("tbody tr").first.wait_for()
+        window.ready()
+        page.keyboard.press("j")
+        page.get_by_role("heading", name="Transaction t59").wait_for()
+        page.keyboard.press("1")
+        page.keyboard.press("n")
+        page.keyboard.type("called 1234 at 22 x33", delay=40)
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        expect(page.get_by_label("Note")).to_have_value("called 1234 at 22 x33")
+        page.keyboard.press("Escape")
+        page.keyboard.press("2")
+        page.get_by_role("heading", name="Transaction t57").wait_for()
+    labelled = {
+        key: state for key, (state, _) in states(console.database).items() if state != "open"
+    }
+    assert labelled == {"a59": "fraud", "a58": "genuine"}
+    with console.database.reading() as connection:
+        (said,) = labels.history(connection, "a58")
+    assert said.note == "called 1234 at 22 x33"
+
+
+def test_undo_takes_back_the_label_that_was_just_given(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    mark(console.database, BEN, "genuine", 0, "a58")
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{console.origin}/alerts?order=newest&state=all")
+        page.locator("tbody tr").first.wait_for()
+        window.ready()
+        page.keyboard.press("j")
+        page.get_by_role("heading", name="Transaction t59").wait_for()
+        page.keyboard.press("1")
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        page.keyboard.press("z")
+        page.get_by_text("Undone.").wait_for()
+        page.get_by_role("heading", name="Transaction t59").wait_for()
+    found = states(console.database)
+    assert (found["a59"][0], found["a58"][0]) == ("open", "genuine")
+
+
+def test_box_that_is_unticked_leaves_all_the_others_marked(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{console.origin}/alerts")
+        page.get_by_label("Mark t59").check()
+        page.get_by_role("button", name=f"All {ALERTS} alerts that match").click()
+        page.get_by_text(f"{ALERTS} alerts marked").wait_for()
+        page.get_by_label("Mark t58").uncheck()
+        page.get_by_text(f"{ALERTS - 1} alerts marked").wait_for()
+
+
+def test_page_of_a_session_that_has_ended_is_sent_to_the_sign_in_and_gets_nothing_more(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("viewer")
+        with console.database.writing() as connection:
+            connection.execute(schema.session.delete())
+        window.page.get_by_role("heading", name="Sign in").wait_for()

@@ -58,7 +58,7 @@ def draw_detail(desk: "Desk", detail: Detail, history: Sequence[Said]) -> None:
 
 def buttons(desk: "Desk") -> None:
     """Draw what a person can do; the keys stand on the buttons."""
-    desk.note = note = ui.textarea("Note (n; kept here, not sent)")
+    desk.note = note = ui.textarea("Note (n; kept here, not sent)", value=desk.draft)
     note.props("rows=2 maxlength=2000 data-key=n").classes("note")
     with ui.row():
         for key, verdict, colour in (

@@ -41,8 +41,6 @@ class Marks:
 
     def toggle(self, alert_id: str) -> None:
         """Mark an alert of the page, or take its mark away."""
-        if self.spans:
-            self.clear()
         if self.chosen.pop(alert_id, None) is None:
             self._mark([alert_id])
         self._shown()
@@ -78,6 +76,10 @@ class Marks:
 
     async def label(self, verdict: str, typed: str) -> None:
         """Label all that are marked; `typed` is their count, where it goes beyond the page."""
+        with self.desk.client:  # the button that was pressed goes with what is drawn anew
+            await self._label(verdict, typed)
+
+    async def _label(self, verdict: str, typed: str) -> None:
         chosen = list(self.chosen.items())
         if self.spans and typed.strip().replace(",", "") != str(len(chosen)):
             self.desk.said.set_text(f"Type the count, {len(chosen)}, to label them.")

@@ -35,6 +35,7 @@ from stream_scorer.model import Model
 VERDICT_OF_KEY = dict(zip("123", labels.VERDICTS, strict=True))
 # Seconds between two notes that a person looks at an alert, and between two looks at the outbox.
 PRESENT_S, SENT_S = 30.0, 1.0
+LONGEST_ID = 100  # characters of an alert's id
 COLUMNS: list[dict[str, Any]] = [
     {"name": "risk", "label": "Risk", "field": "risk", "align": "right"},
     {"name": "amount", "label": "Amount", "field": "amount", "align": "right"},
@@ -123,6 +124,11 @@ class Desk:
             "c": self.copy_link,
         }
         self.note: ui.textarea | None = None
+        self.draft = ""  # of a note whose label somebody else was faster with
+        self.client = ui.context.client
+        self.labelled = (
+            ""  # alert that was labelled last, for undo; empty: another was opened since
+        )
         self.arrived: ui.button  # says how many have come since
         self.newest = 0  # row of the newest alert when the queue was drawn
         self.unsent = False  # a label of the open alert waits for Kafka
@@ -197,6 +203,7 @@ class Desk:
         """Open an alert on the right."""
         if alert_id is None:
             return
+        self.labelled = ""
         self.view.detail = await run.io_bound(self._open, alert_id)
         if self.view.detail is None:
             self.said.set_text("There is no such alert here: it may be older than what is kept.")
@@ -214,7 +221,8 @@ class Desk:
     async def mark(self, verdict: str) -> None:
         """Label the open alert, with the note that stands there, and go on to the next."""
         note = str(self.note.value or "") if self.note else ""
-        await self._act(
+        opened = self.view.detail.row.alert_id if self.view.detail else ""
+        done = await self._act(
             lambda connection, by, row: labels.mark(
                 connection,
                 by,
@@ -227,9 +235,17 @@ class Desk:
             f"Labelled {verdict}. Undo: z.",
             onwards=True,
         )
+        if done:
+            self.labelled = opened
+        elif note:
+            self.draft = note
+            await self.draw.refresh()
 
     async def undo(self) -> None:
-        """Take the last label of the open alert back."""
+        """Take back the label that was just given, or else the last one of the open alert."""
+        if self.labelled:
+            self.view.detail = await run.io_bound(self._open, self.labelled)
+            self.labelled = ""
         await self._act(
             lambda connection, by, row: labels.undo(
                 connection,
@@ -308,12 +324,15 @@ class Desk:
         said: str,
         *,
         onwards: bool,
-    ) -> None:
-        """Do something to the open alert, as whoever the session says, and show what came of it."""
+    ) -> bool:
+        """Do something to the open alert, as whoever the session says, and show what came of it.
+
+        Tells whether it was done.
+        """
         detail = self.view.detail
         if detail is None:
             self.said.set_text("Open an alert first: j.")
-            return
+            return False
 
         def act() -> None:
             by = self.context.acting(self.person, Role.ANALYST)
@@ -326,13 +345,15 @@ class Desk:
         except ConflictError as exc:
             self.said.set_text(str(exc))
             await self.open(detail.row.alert_id)
-            return
+            return False
         except BadInput as exc:
             self.said.set_text(str(exc))
-            return
+            return False
+        self.draft = ""
         self.said.set_text(said)
         await self.show()
         await self.open(following or detail.row.alert_id)
+        return True
 
     # What is drawn.
 
@@ -454,4 +475,4 @@ def register(context: Context) -> None:
             keys(desk.key)
             await desk.show()
             if open:
-                await desk.open(open)
+                await desk.open(open[:LONGEST_ID])

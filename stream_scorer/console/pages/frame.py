@@ -1,9 +1,11 @@
 """The frame of every page: its name, the other pages, and who is signed in."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from nicegui import Client, ui
+from nicegui import Client, run, ui
 from nicegui.events import KeyEventArguments
 
 from stream_scorer.console import doors
@@ -23,6 +25,8 @@ PAGES = {
 }
 # Pages of one session that may wait for their socket.
 MOST_UNSEEN = 10
+# Seconds between two looks whether a page's session goes on.
+SESSION_S = 5.0
 # Quasar's own blue is too pale for white text on it.
 COLOURS = {"primary": "#0b57a4", "negative": "#a3160f", "positive": "#14602c", "warning": "#8a5300"}
 
@@ -53,9 +57,23 @@ def frame(context: Context, title: str, path: str) -> Iterator[Person]:
             token.props["value"] = person.form_token
             Words("button", "Sign out").classes("plain").props('type="submit"')
     keys(go_to_page())
+    ui.timer(SESSION_S, partial(end_with_session, context, person, ui.context.client))
     with ui.element("div").props('id="page" tabindex="-1"').classes("page"):
         heading(title)
         yield person
+
+
+async def end_with_session(context: Context, person: Person, client: Client) -> None:
+    """Send a page to the sign-in once its session has ended, and push nothing more to it."""
+
+    def goes_on() -> bool:
+        return context.identity.of_session(person.session_id) is not None
+
+    # Neither: the server stops.
+    if await run.io_bound(goes_on) is False and not client.is_deleted:
+        ui.navigate.to("/sign-in")
+        await asyncio.sleep(1)  # for that to be sent
+        client.delete()
 
 
 def forget_unseen(person: Person) -> None:
