@@ -84,3 +84,11 @@ def test_delays_are_a_mean_and_how_many_took_no_longer() -> None:
 
 def test_label_that_is_older_than_its_alert_took_no_time() -> None:
     assert delay("wait", -5) == {"wait.60": 1, "wait.ms": 0}
+
+
+@pytest.mark.parametrize(
+    ("logit", "rank"),
+    [(1e308, 1023), (-1e308, -1024), (16.0, 1023), (-16.0, -1024), (0.0, 0), (-1e-9, -1)],
+)
+def test_rank_of_any_finite_logit_is_on_the_grid(logit: float, rank: int) -> None:
+    assert rank_of(logit) == rank

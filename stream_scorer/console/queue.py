@@ -156,9 +156,10 @@ def page(connection: Connection, wanted: Filter, *, after: Cursor | None = None)
     return Page(rows, Cursor(float(getattr(rows[-1], order.key)), rows[-1].id))
 
 
-def count(connection: Connection, wanted: Filter) -> int:
-    """Return how many alerts there are, MOST_COUNTED + 1 for more than that."""
-    some = select(ALERT.id).where(*wanted.conditions()).limit(MOST_COUNTED + 1).subquery()
+def count(connection: Connection, wanted: Filter, *, above: int = 0) -> int:
+    """Return how many alerts there are, MOST_COUNTED + 1 for more; `above` a row id only."""
+    conditions = wanted.conditions() + ([ALERT.id > above] if above else [])
+    some = select(ALERT.id).where(*conditions).limit(MOST_COUNTED + 1).subquery()
     found: int = connection.scalars(select(func.count()).select_from(some)).one()
     return found
 

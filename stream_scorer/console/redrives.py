@@ -158,19 +158,21 @@ class Redrives:
                     lease.hold(connection, NAME, self.holder, self.clock())
             except DBAPIError:  # Kafka itself lets only one count, by the transactional.id
                 logger.warning("A redrive goes on without the database")
-        self._set(running=False)
         progress = self.progress
         if progress is None:
             return
-        with self.database.writing() as connection:
-            lease.let_go(connection, NAME, self.holder)
-            audit.act(
-                connection,
-                by,
-                at=self.clock(),
-                action="redrive",
-                target=f"ended: {in_words(progress.counts)}; {progress.trouble}".rstrip("; "),
-            )
+        try:
+            with self.database.writing() as connection:
+                lease.let_go(connection, NAME, self.holder)
+                audit.act(
+                    connection,
+                    by,
+                    at=self.clock(),
+                    action="redrive",
+                    target=f"ended: {in_words(progress.counts)}; {progress.trouble}".rstrip("; "),
+                )
+        finally:
+            self._set(running=False)  # last: another may begin from here on
 
     def _run(self, plan: Plan, counts: Counter[Fate]) -> None:
         order = Order(plan.choice, limit=plan.moves)

@@ -12,6 +12,7 @@ from producer.options import to_milliseconds
 from stream_scorer.dead_letters.letters import Letter
 
 AGO = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
+PLACE = re.compile(r"[A-Za-z0-9._-]{1,249}/\d{1,10}/\d{1,18}", re.ASCII)
 UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -66,6 +67,9 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:  # noqa: ANN401 - what the command returns
         if since is not None and until is not None and since >= until:
             raise click.UsageError("--since is not before --until")
+        for each in ids:
+            if not PLACE.fullmatch(each):
+                raise click.UsageError(f"--id is {each!r}: want TOPIC/PARTITION/OFFSET")
         choice = Choice(
             codes=tuple(sorted({code.upper() for code in codes})),
             since_ms=since,

@@ -130,6 +130,7 @@ class Desk:
             ""  # alert that was labelled last, for undo; empty: another was opened since
         )
         self.arrived: ui.button  # says how many have come since
+        self.looked_up_to = 0  # row of the newest alert that was looked at for that
         self.newest = 0  # row of the newest alert when the queue was drawn
         self.unsent = False  # a label of the open alert waits for Kafka
 
@@ -270,8 +271,13 @@ class Desk:
 
     def choose_open(self, mark: Callable[[str], None]) -> None:
         """Mark the open alert, for who labels."""
-        if self.view.detail is not None and self.person.may(Role.ANALYST):
-            mark(self.view.detail.row.alert_id)
+        if self.view.detail is None or not self.person.may(Role.ANALYST):
+            return
+        opened = self.view.detail.row.alert_id
+        if opened in {each.alert_id for each in self.view.rows}:
+            mark(opened)
+        else:
+            self.said.set_text("It is not on this page of the queue: j opens the first that is.")
 
     async def next_free(self) -> None:
         """Open the first alert that nobody else looks at."""
@@ -375,11 +381,20 @@ class Desk:
         if self.unsent and not self.context.pulse.snapshot.labels_waiting:
             await self.draw.refresh()
 
-    def watch_arrivals(self) -> None:
+    async def watch_arrivals(self) -> None:
         """Say how many alerts have come since the queue was drawn: it moves when told alone."""
-        new = (live.latest(self.context.pulse.snapshot, "alerts") or 0) - self.newest
-        if new > 0:
-            self.arrived.set_text(f"{counted(new, new, 'new alert')}, show (r)")
+        latest = live.latest(self.context.pulse.snapshot, "alerts") or 0
+        if latest <= max(self.newest, self.looked_up_to):
+            return
+
+        def find() -> int:
+            with self.context.database.reading() as connection:
+                return queue.count(connection, self.view.wanted, above=self.newest)
+
+        self.looked_up_to = latest
+        new = await run.io_bound(find)
+        if new:
+            self.arrived.set_text(f"{counted(new, MOST_COUNTED, 'new alert')}, show (r)")
             self.arrived.set_visibility(True)
 
     async def stay(self) -> None:
