@@ -5,6 +5,9 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 
 import aiohttp
 import httpx
@@ -18,7 +21,6 @@ from stream_scorer.console.pages.frame import MOST_UNSEEN
 from stream_scorer.console.people import Role
 from tests.console.running import Console, running
 from tests.integration.stream import wait_for
-from tests.usage import usage
 
 COOKIE = "console"
 pytestmark = pytest.mark.integration
@@ -250,16 +252,22 @@ def test_pages_that_nobody_looks_at_are_let_go_but_for_the_newest(console: Conso
 
 
 def test_browser_that_takes_nothing_is_let_go(console: Console) -> None:
-    before = usage(console.process.pid).fds
     ana = console.signed_in("ana")
-    lazy = [lazy_socket(console, page_of(ana), ana.cookies[COOKIE]) for _ in range(5)]
-    assert usage(console.process.pid).fds >= before + 5
-    ana.close()
-    try:
-        wait_for("the sockets' end", lambda: usage(console.process.pid).fds <= before + 1)
-    finally:
-        for each in lazy:
-            each.close()
+    with ExitStack() as stack:
+        for _ in range(2):
+            lazy = lazy_socket(console, page_of(ana), ana.cookies[COOKIE])
+            stack.callback(lazy.close)
+            ours = lazy.getsockname()[1]
+            assert is_open(console, ours)
+            wait_for("its end", partial(lambda port: not is_open(console, port), ours))
+
+
+def is_open(console: Console, port: int) -> bool:
+    """Tell whether the console holds a connection from one of our ports."""
+    served = int(console.origin.rpartition(":")[2])
+    wanted = [f"0100007F:{served:04X}", f"0100007F:{port:04X}", "01"]
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[1:4] == wanted for line in lines)
 
 
 def lazy_socket(console: Console, page: str, cookie: str) -> socket.socket:

@@ -273,7 +273,7 @@ def alert_of(number: int, probability: float, **other: Any) -> Any:
         "timestamp_ms": number * DAY_MS // 10,
     }
     value = alert(number, probability=probability, source=source, threshold=0.5, **other)
-    return record(Settings().alerts_topic, number, value)
+    return record(Settings().alerts_topic, number, value, at=number * DAY_MS // 10 + 5)
 
 
 def labelled(database: Database, count: int = 40) -> History:

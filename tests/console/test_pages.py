@@ -264,7 +264,8 @@ def test_one_session_is_ended_and_the_persons_other_one_stays(
         goes.sign_in("viewer")
         boss.sign_in("administrator")
         boss.page.goto(f"{origin}/administration")
-        row = boss.page.locator("li", has=boss.page.get_by_text("viewer", exact=True)).first
+        name = boss.page.locator("strong").get_by_text("viewer", exact=True)
+        row = boss.page.locator("li", has=name)
         row.get_by_text("session").first.click()
         row.get_by_role("button", name="Sign out", exact=True).first.click()
         boss.page.get_by_text("A session of viewer has ended.").wait_for()

@@ -73,7 +73,8 @@ async def end_with_session(context: Context, person: Person, client: Client) -> 
     if await run.io_bound(goes_on) is False and not client.is_deleted:
         ui.navigate.to("/sign-in")
         await asyncio.sleep(1)  # for that to be sent
-        client.delete()
+        if client.has_socket_connection:  # a browser that does not go
+            client.delete()
 
 
 def forget_unseen(person: Person) -> None:
