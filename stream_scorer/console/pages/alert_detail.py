@@ -92,9 +92,7 @@ def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:
     Words("h2", "Why")
     names = [str(each["feature"]) for each in reasons]
     effects = [float(each["effect"]) for each in reasons]
-    ui.echart(bars(names, effects)).classes("reasons").props(
-        'role="img" aria-label="Reasons as bars; the same in words below"'
-    ).style(f"height: {60 + 34 * len(reasons)}px")
+    draw_bars(names, effects)
     with ui.element("ul"):
         for each in reasons:
             value, baseline = float(each["value"]), float(each["baseline"])
@@ -103,6 +101,24 @@ def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:
                 f"{each['feature']} is {value:.4g}, typically {baseline:.4g}: "
                 f"{each.get('text') or ''}",
             )
+
+
+def draw_bars(names: Sequence[str], effects: Sequence[float]) -> None:
+    """Draw effects as bars, to the right towards fraud, to the left away from it.
+
+    No chart: one that is taken away while its library loads breaks, and a fast hand does that.
+    """
+    most = max((abs(each) for each in effects if math.isfinite(each)), default=0) or 1
+    picture = ui.element("div").classes("reasons").props('role="img"')
+    with picture.props('aria-label="Reasons as bars; the same in words below"'):
+        for name, effect in zip(names, effects, strict=True):
+            Words("span", name)
+            share = min(1, abs(effect) / most)
+            with ui.element("div").classes("track"):
+                side = "more" if effect > 0 else "less"
+                ui.element("div").classes(side).style(f"width: {50 * share:.1f}%")
+            Words("span", f"{effect:+.3f}")
+    Words("p", "Effect on the log-odds: to the right towards fraud.")
 
 
 def bars(names: Sequence[str], effects: Sequence[float]) -> dict[str, Any]:
