@@ -1,8 +1,7 @@
 """Events in Avro: a schema from the first row's columns, registered, and each row by it."""
 
-import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,15 +23,17 @@ class AvroEncoder:
         Raises BadInput where fastavro is not installed.
         """
         try:
-            from fastavro import parse_schema, schemaless_writer
+            from fastavro import parse_schema
+
+            from stream_scorer.codecs.avro import write_record
         except ImportError as exc:
             raise BadInput(MISSING_EXTRA) from exc
         self._parse: Callable[[Any], Any] = parse_schema
-        self._write: Callable[..., None] = schemaless_writer
+        self._write: Callable[[int, Any, Mapping[str, Any]], bytes] = write_record
         self._registry = registry
         self._subject = f"{topic}-value"
         self._schema: Any = None
-        self._header = b""
+        self._schema_id = 0
         self._numbers: tuple[str, ...] = ()
 
     def __call__(self, event: Event) -> bytes | str:
@@ -46,10 +47,7 @@ class AvroEncoder:
         for name in self._numbers:
             if not isinstance(cells.get(name), float | int):
                 return f"{name} is {cells.get(name)!r}: want a number, as in the first row"
-        stream = io.BytesIO()
-        stream.write(self._header)
-        self._write(stream, self._schema, {**cells, **self._texts(cells)})
-        return stream.getvalue()
+        return self._write(self._schema_id, self._schema, {**cells, **self._texts(cells)})
 
     def _texts(self, cells: dict[str, Any]) -> dict[str, str | None]:
         """Return the cells that are no numbers in the schema, as texts."""
@@ -71,7 +69,7 @@ class AvroEncoder:
             name for name, cell in cells.items() if isinstance(cell, float | int) and name != ID
         )
         others = [name for name in cells if name not in self._numbers and name != ID]
-        schema = {
+        record = {
             "type": "record",
             "name": "Transaction",
             "namespace": "stream_scorer",
@@ -81,12 +79,12 @@ class AvroEncoder:
                 *({"name": name, "type": ["null", "string"]} for name in others),
             ],
         }
+        text = json.dumps(record)
         try:
-            self._schema = self._parse(json.loads(json.dumps(schema)))
+            self._schema = self._parse(json.loads(text))
         except ValueError as exc:
             raise BadInput(f"no Avro schema can be made of the columns: {exc}") from exc
-        schema_id = self._registry.register(self._subject, json.dumps(schema))
-        self._header = b"\0" + schema_id.to_bytes(4, "big")
+        self._schema_id = self._registry.register(self._subject, text)
 
 
 def in_avro(rows: "Rows[Any]", encode: AvroEncoder) -> "Rows[Any]":

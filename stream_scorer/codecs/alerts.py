@@ -1,6 +1,5 @@
 """Alerts in Avro: the same fields as in JSON, and back again to the same JSON, byte for byte."""
 
-import io
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -72,12 +71,10 @@ def require_reader(settings: Settings) -> None:
 
 def to_avro(value: bytes, *, schema_id: int) -> bytes:
     """Return an alert's JSON as Avro in the registry's wire format."""
-    from fastavro import schemaless_writer
+    schema = parsed()
+    from stream_scorer.codecs.avro import write_record
 
-    stream = io.BytesIO()
-    stream.write(b"\0" + schema_id.to_bytes(4, "big"))
-    schemaless_writer(stream, parsed(), msgspec.json.decode(value))
-    return stream.getvalue()
+    return write_record(schema_id, schema, msgspec.json.decode(value))
 
 
 @overload
@@ -98,12 +95,9 @@ def read_avro(value: bytes) -> Mapping[str, Any] | None:
         schema = parsed()
     except BadInput:  # who is told to expect Avro has been asked for it at the start
         return None
-    from fastavro import schemaless_reader
+    from stream_scorer.codecs.avro import UNREADABLE, read_record
 
-    stream = io.BytesIO(value)
-    stream.seek(5)
     try:
-        found: Any = schemaless_reader(stream, schema, None)
-    except (EOFError, ValueError, IndexError, TypeError, OverflowError):
+        return read_record(schema, value)
+    except UNREADABLE:
         return None
-    return found if stream.tell() == len(value) else None

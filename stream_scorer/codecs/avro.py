@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from fastavro import parse_schema, schemaless_reader
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import SchemaParseException
 from numpy.typing import NDArray
 
@@ -112,7 +112,7 @@ class AvroDecoder:
         if isinstance(layout, Reject):
             return None
         try:
-            found = read_record(layout, value).get("transaction_id")
+            found = read_record(layout.parsed, value).get("transaction_id")
         except UNREADABLE:
             return None
         known = isinstance(found, str | int) and not isinstance(found, bool)
@@ -159,7 +159,7 @@ class AvroDecoder:
     def _read(self, layout: Layout, value: bytes | None) -> list[float] | Reject:
         """Return one record's features, read field by field."""
         try:
-            record = read_record(layout, value or b"")
+            record = read_record(layout.parsed, value or b"")
         except RecursionError:
             return Reject("LIMIT", "nested too deeply")
         except UNREADABLE as exc:
@@ -199,11 +199,19 @@ def headless(value: bytes | None) -> Reject | None:
     return None
 
 
-def read_record(layout: Layout, value: bytes) -> Mapping[str, Any]:
+def write_record(schema_id: int, parsed: Any, record: Mapping[str, Any]) -> bytes:  # noqa: ANN401
+    """Return a record in the wire format; `parsed` is fastavro's schema."""
+    stream = io.BytesIO()
+    stream.write(HEADER.pack(0, schema_id))
+    schemaless_writer(stream, parsed, record)
+    return stream.getvalue()
+
+
+def read_record(parsed: Any, value: bytes) -> Mapping[str, Any]:  # noqa: ANN401 - fastavro's
     """Return one record; raise one of UNREADABLE if the bytes are none, or more than one."""
     stream = io.BytesIO(value)
     stream.seek(HEADER.size)
-    record: Mapping[str, Any] = schemaless_reader(stream, layout.parsed, None)  # type: ignore[assignment]
+    record: Mapping[str, Any] = schemaless_reader(stream, parsed, None)  # type: ignore[assignment]
     if stream.tell() != len(value):
         raise LongerError
     return record

@@ -85,8 +85,7 @@ class Supervisor:
             self._stopped_at = now
         for number in [each for each, due in self._due.items() if due <= now]:
             del self._due[number]
-            if not self.stopping:
-                self.workers[number] = self.start(number)
+            self.workers[number] = self.start(number)
         return bool(self.workers or self._due)
 
     def stop(self, code: int = 0) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from stream_scorer.console import labels, queue, schema
 from stream_scorer.console.people import Role
-from tests.console.browser import visit
+from tests.console.browser import Visit, visit
 from tests.console.running import NO_KAFKA, Console, running
 from tests.console.test_flow import BEN, SETTINGS, alert, alerts, mark, record, states, store
 
@@ -24,6 +24,17 @@ def console(tmp_path: Path) -> Iterator[Console]:
             each.add(role.word, role)
         store(each.database, *alerts(*(alert(n) for n in range(ALERTS))))
         yield each
+
+
+def first_open(window: Visit, query: str) -> Page:
+    """Return the page of alerts with the first one open, by its key."""
+    page = window.page
+    page.goto(f"{window.origin}/alerts{query}")
+    page.locator("tbody tr").first.wait_for()
+    window.ready()
+    page.keyboard.press("j")
+    page.get_by_role("heading", name="Transaction t59").wait_for()
+    return page
 
 
 def test_all_that_match_are_labelled_once_their_count_is_typed(
@@ -83,12 +94,7 @@ def test_note_is_kept_with_a_label_that_a_key_gives(
 ) -> None:
     with visit(browser, console.origin, tmp_path) as window:
         window.sign_in("analyst")
-        page = window.page
-        page.goto(f"{console.origin}/alerts?order=newest")
-        page.locator("tbody tr").first.wait_for()
-        window.ready()
-        page.keyboard.press("j")
-        page.get_by_role("heading", name="Transaction t59").wait_for()
+        page = first_open(window, "?order=newest")
         page.keyboard.press("n")
         page.keyboard.type("cardholder called: 1 of 2")
         page.keyboard.press("Escape")
@@ -124,12 +130,7 @@ def test_fast_hand_labels_one_alert_after_the_other(
 ) -> None:
     with visit(browser, console.origin, tmp_path) as window:
         window.sign_in("analyst")
-        page = window.page
-        page.goto(f"{console.origin}/alerts?order=newest")
-        page.locator("tbody tr").first.wait_for()
-        window.ready()
-        page.keyboard.press("j")
-        page.get_by_role("heading", name="Transaction t59").wait_for()
+        page = first_open(window, "?order=newest")
         for key in "12312":
             page.keyboard.press(key)
         page.get_by_role("heading", name="Transaction t54").wait_for()
@@ -145,12 +146,7 @@ def test_what_is_typed_into_a_note_never_labels_though_the_page_draws_it_anew(
 ) -> None:
     with visit(browser, console.origin, tmp_path) as window:
         window.sign_in("analyst")
-        page = window.page
-        page.goto(f"{console.origin}/alerts?order=newest")
-        page.locator("tbody tr").first.wait_for()
-        window.ready()
-        page.keyboard.press("j")
-        page.get_by_role("heading", name="Transaction t59").wait_for()
+        page = first_open(window, "?order=newest")
         page.keyboard.press("1")
         page.keyboard.press("n")
         page.keyboard.type("called 1234 at 22 x33", delay=40)
@@ -174,12 +170,7 @@ def test_undo_takes_back_the_label_that_was_just_given(
     mark(console.database, BEN, "genuine", 0, "a58")
     with visit(browser, console.origin, tmp_path) as window:
         window.sign_in("analyst")
-        page = window.page
-        page.goto(f"{console.origin}/alerts?order=newest&state=all")
-        page.locator("tbody tr").first.wait_for()
-        window.ready()
-        page.keyboard.press("j")
-        page.get_by_role("heading", name="Transaction t59").wait_for()
+        page = first_open(window, "?order=newest&state=all")
         page.keyboard.press("1")
         page.get_by_role("heading", name="Transaction t58").wait_for()
         page.keyboard.press("z")

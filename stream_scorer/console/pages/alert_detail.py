@@ -18,7 +18,6 @@ from stream_scorer.model import Model
 if TYPE_CHECKING:
     from stream_scorer.console.pages.alerts import Desk
 
-MORE, LESS = "#c0392b", "#2471a3"  # towards fraud, away from it
 USUAL = "nine in ten"  # of training's rows: from, to
 NUMBERS = ("value", "typical", USUAL)
 BEYOND = {-1: "low", 0: "", 1: "high"}
@@ -119,27 +118,6 @@ def draw_bars(names: Sequence[str], effects: Sequence[float]) -> None:
                 ui.element("div").classes(side).style(f"width: {50 * share:.1f}%")
             Words("span", f"{effect:+.3f}")
     Words("p", "Effect on the log-odds: to the right towards fraud.")
-
-
-def bars(names: Sequence[str], effects: Sequence[float]) -> dict[str, Any]:
-    """Return a chart of effects on the log-odds, one bar a feature."""
-    return {
-        "animation": False,
-        "grid": {"left": 70, "right": 30, "top": 5, "bottom": 45},
-        "xAxis": {"type": "value", "name": "log-odds", "nameLocation": "middle", "nameGap": 25},
-        "yAxis": {"type": "category", "data": list(names), "inverse": True},
-        "series": [
-            {
-                "type": "bar",
-                "barMaxWidth": 28,
-                "data": [
-                    {"value": effect, "itemStyle": {"color": MORE if effect > 0 else LESS}}
-                    for effect in effects
-                ],
-                "label": {"show": True, "position": "right"},
-            }
-        ],
-    }
 
 
 def draw_others(title: str, desk: "Desk", others: Sequence[Listed]) -> None:

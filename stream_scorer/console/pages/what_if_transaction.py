@@ -1,12 +1,13 @@
 """One transaction's probability while its features are turned."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from nicegui import run, ui
 
 from stream_scorer.console import trial
 from stream_scorer.console.context import Context
-from stream_scorer.console.pages.alert_detail import bars
 from stream_scorer.console.pages.elements import Words
 from stream_scorer.console.pages.sliders import number_of, slider
 from stream_scorer.console.people import Person, Role
@@ -14,6 +15,7 @@ from stream_scorer.console.trial import Verdict
 from stream_scorer.errors import BadInput
 from stream_scorer.model import Model
 
+MORE, LESS = "#c0392b", "#2471a3"  # towards fraud, away from it
 LONGEST_ID = 100
 
 
@@ -156,3 +158,24 @@ class TransactionPanel:
             or "Every feature has its typical value."
         )
         self.as_json.set_text(json.dumps(self.values, indent=1))
+
+
+def bars(names: Sequence[str], effects: Sequence[float]) -> dict[str, Any]:
+    """Return a chart of effects on the log-odds, one bar a feature."""
+    return {
+        "animation": False,
+        "grid": {"left": 70, "right": 30, "top": 5, "bottom": 45},
+        "xAxis": {"type": "value", "name": "log-odds", "nameLocation": "middle", "nameGap": 25},
+        "yAxis": {"type": "category", "data": list(names), "inverse": True},
+        "series": [
+            {
+                "type": "bar",
+                "barMaxWidth": 28,
+                "data": [
+                    {"value": effect, "itemStyle": {"color": MORE if effect > 0 else LESS}}
+                    for effect in effects
+                ],
+                "label": {"show": True, "position": "right"},
+            }
+        ],
+    }
