@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml
 
-.PHONY: help demo test fuzz unit check fix train bench faults soak watchers million lock clean
+.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: .venv/$(if $(CONSOLE),dev,demo).ok  ## see it work: a real Kafka, a scorer, a replay, and the books at the end; CONSOLE=1: the web pages
 	$(BIN)/stream-scorer demo $(if $(CONSOLE),--console)
@@ -37,6 +37,12 @@ train: .venv/dev.ok  ## train models/fraud.onnx anew: make train DATA=creditcard
 
 bench: .venv/dev.ok  ## rows/s and CPU a row on a local Kafka, beside a bare loop
 	$(BIN)/python benchmarks/throughput.py
+
+bench-peers: .venv/dev.ok  ## the same job by Quix, Bytewax, Arroyo, Faust, Kafka Streams and loops: writes docs/peers.md (half an hour)
+	$(BIN)/python -m benchmarks.peers
+
+bench-gate: .venv/dev.ok  ## fail if this tree takes 10 % more CPU a row than main (BASE=another commit)
+	$(BIN)/python -m benchmarks.gate --base $(or $(BASE),main)
 
 faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write README's table: about two hours; KEEP=FILE goes on after an interruption
 	$(BIN)/python -m tests.faults --plant $(if $(KEEP),--keep $(KEEP)) --table README.md

@@ -44,33 +44,41 @@ Figures = dict[str, float]
 
 def settings_for(bootstrap: str, group: str, **changes: Any) -> Settings:  # noqa: ANN401
     """Return the settings of one run: the defaults, on the benchmark's topics."""
+    topics = ("transactions_topic", "alerts_topic", "dead_letters_topic")
     return Settings(
-        **changes,
-        kafka={"bootstrap.servers": bootstrap},
-        group_id=group,
-        transactions_topic=TOPICS[0],
-        alerts_topic=TOPICS[1],
-        dead_letters_topic=TOPICS[2],
+        **{
+            **dict(zip(topics, TOPICS, strict=True)),
+            "kafka": {"bootstrap.servers": bootstrap},
+            "group_id": group,
+            **changes,
+        }
     )
 
 
-def fill(bootstrap: str, rows: int) -> Figures:
-    """Write synthetic events of about 800 bytes, one in a thousand cut short; describe them."""
+def fill(
+    bootstrap: str,
+    rows: int,
+    *,
+    topic: str = TOPICS[0],
+    frauds: float = FRAUDS,
+    bad_every: int = BAD_EVERY,
+) -> Figures:
+    """Write synthetic events of about 800 bytes, one in `bad_every` cut short; describe them."""
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": "20", "acks": "1"})
     size = sent = 0
     # Digits as a real feature pipeline writes them: the generator's six decimals would be kind.
     noise = np.random.default_rng(1)
-    for chunk in generate(rows, seed=1, fraud_rate=FRAUDS):
+    for chunk in generate(rows, seed=1, fraud_rate=frauds):
         chunk[:, 1:29] += noise.normal(0, 1e-9, (len(chunk), 28))
         for row in chunk.tolist():
             event = dict(zip(COLUMNS[:-1], row, strict=False))
             value = msgspec.json.encode({"transaction_id": f"t-{sent:09d}", **event})
-            if sent % BAD_EVERY == BAD_EVERY // 2:
+            if sent % bad_every == bad_every // 2:
                 value = value[:-9]
             size += len(value)
             while True:
                 try:
-                    producer.produce(TOPICS[0], value)
+                    producer.produce(topic, value)
                     break
                 except BufferError:
                     producer.poll(0.1)
@@ -100,9 +108,9 @@ def figures(rows: int, cpu_s: float, wall_s: float) -> Figures:
     }
 
 
-def run_service(bootstrap: str, group: str, rows: int, guarantee: str = "at-least-once") -> Figures:
+def run_service(bootstrap: str, group: str, rows: int, **changes: Any) -> Figures:  # noqa: ANN401
     """Score the topic with the service as `stream-scorer run` builds it."""
-    settings = settings_for(bootstrap, group, guarantee=guarantee)
+    settings = settings_for(bootstrap, group, **changes)
     registry = CollectorRegistry()
     service, *_ = assemble(settings, registry, Health())
     records = registry.restricted_registry(["scorer_records_total"])
