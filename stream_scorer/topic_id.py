@@ -1,7 +1,7 @@
 """Notices that a topic was deleted and made anew: the old one's offsets mean nothing in it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaException, TopicCollection
@@ -85,3 +85,11 @@ def describe(client: AdminClient, topic: str) -> "Future[TopicDescription]":
         TopicCollection([topic]), request_timeout=ANSWER_S
     )[topic]
     return answer
+
+
+def topic_ids(client: AdminClient, topics: Collection[str]) -> dict[str, str]:
+    """Return the id of each topic, by name; raise KafkaException if the cluster does not say."""
+    if not topics:
+        return {}
+    answers = client.describe_topics(TopicCollection(list(topics)), request_timeout=ANSWER_S)
+    return {topic: str(answer.result().topic_id) for topic, answer in answers.items()}

@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -23,6 +23,7 @@ MOST_REASONS, MOST_FEATURES = 20, 2000
 # Milliseconds by which a transaction's time may be ahead of its alert's: clocks differ.
 LARGEST_LEAD_MS = 86_400_000
 # PostgreSQL holds no text with this in it, and nobody can see or type it.
+NO_IDS: Mapping[str, str] = {}
 NO_NUL = r"\A[^\x00]*\Z"
 Short = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_NUL)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=NO_NUL)]
@@ -105,10 +106,15 @@ def takers(settings: Settings) -> dict[str, Take]:
     }
 
 
-def store(connection: Connection, messages: Sequence[Message], takes: dict[str, Take]) -> None:
+def store(
+    connection: Connection,
+    messages: Sequence[Message],
+    takes: dict[str, Take],
+    topic_ids: Mapping[str, str] = NO_IDS,
+) -> None:
     """Store a batch and how far it reaches; what is none of ours is noted, never a stop.
 
-    A batch that comes again changes nothing.
+    A batch that comes again changes nothing. `topic_ids` are the cluster's, by name.
     """
     next_offsets: dict[tuple[str, int], int] = {}
     for message in messages:
@@ -119,7 +125,7 @@ def store(connection: Connection, messages: Sequence[Message], takes: dict[str, 
             note(connection, message, str(exc))
         next_offsets[topic, partition] = offset + 1
     for (topic, partition), next_offset in sorted(next_offsets.items()):
-        reached(connection, topic, partition, next_offset)
+        reached(connection, topic, partition, next_offset, topic_ids)
 
 
 def note(connection: Connection, message: Message, problem: str) -> None:
@@ -130,17 +136,45 @@ def note(connection: Connection, message: Message, problem: str) -> None:
     insert_new(connection, schema.ingest_error, row, unique=list(where))
 
 
-def pass_over(connection: Connection, message: Message, problem: str) -> None:
+def pass_over(
+    connection: Connection, message: Message, problem: str, topic_ids: Mapping[str, str]
+) -> None:
     """Note a record that the database does not take, and go on behind it."""
     note(connection, message, problem)
     topic, partition, offset = place(message)
-    reached(connection, topic, partition, offset + 1)
+    reached(connection, topic, partition, offset + 1, topic_ids)
 
 
-def reached(connection: Connection, topic: str, partition: int, next_offset: int) -> None:
-    """Note how far a partition is read."""
-    row = {"topic": topic, "partition": partition, "next_offset": next_offset}
+def reached(
+    connection: Connection,
+    topic: str,
+    partition: int,
+    next_offset: int,
+    topic_ids: Mapping[str, str],
+) -> None:
+    """Note how far a partition is read, and of which topic of that name."""
+    row = {
+        "topic": topic,
+        "partition": partition,
+        "next_offset": next_offset,
+        "topic_id": topic_ids.get(topic, ""),
+    }
     insert_or_update(connection, schema.ingest, row, unique=("topic", "partition"))
+
+
+def forget(connection: Connection, topic: str, topic_id: str) -> bool:
+    """Forget how far a topic that was deleted was read, and what only it could show.
+
+    Alerts and labels stay: people have worked with them. Tells whether there was something to
+    forget: of several consoles, one does it.
+    """
+    ingest, letter, error = schema.ingest, schema.dead_letter, schema.ingest_error
+    gone = delete(ingest).where(ingest.c.topic == topic, ingest.c.topic_id == topic_id)
+    if not connection.execute(gone).rowcount:
+        return False
+    connection.execute(delete(letter).where(letter.c.topic == topic))
+    connection.execute(delete(error).where(error.c.topic == topic))
+    return True
 
 
 def place(message: Message) -> tuple[str, int, int]:

@@ -1,6 +1,6 @@
 """What is kept, for how long; and how what came from the topics is read anew."""
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from stream_scorer.console import lease, outbox, schema
 from stream_scorer.errors import BadInput
@@ -8,6 +8,8 @@ from stream_scorer.errors import BadInput
 DAY_MS = 86_400_000
 # Rows deleted at once: others write between.
 AT_ONCE = 1_000
+# Of the records that are none of ours the newest stay: they are looked at while they come.
+ERRORS_KEPT = 1_000
 # What the topics can give again; accounts, labels, uploads and the audit trail they cannot.
 FROM_TOPICS = ("alert", "truth", "dead_letter", "quality", "ingest", "ingest_error")
 
@@ -19,6 +21,8 @@ def tidy(connection: Connection, *, now: int, days: int) -> bool:
     """
     before = now - days * DAY_MS
     alert, truth, letter = schema.alert.c, schema.truth.c, schema.dead_letter.c
+    error = schema.ingest_error.c
+    newest = connection.scalar(select(func.max(error.id))) or 0
     old = (
         (
             schema.alert,
@@ -31,6 +35,11 @@ def tidy(connection: Connection, *, now: int, days: int) -> bool:
             truth.transaction_id,
         ),
         (schema.dead_letter, select(letter.id).where(letter.failed_at < before), letter.id),
+        (
+            schema.ingest_error,
+            select(error.id).where(error.id <= newest - ERRORS_KEPT),
+            error.id,
+        ),
     )
     more = False
     for table, which, key in old:

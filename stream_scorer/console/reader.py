@@ -1,7 +1,7 @@
 """Reads the topics into the database, from where it has come to; no group, no commit in Kafka."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from sqlalchemy import select
@@ -9,7 +9,7 @@ from sqlalchemy.exc import DataError
 
 from stream_scorer.console import schema
 from stream_scorer.console.database import Database
-from stream_scorer.console.ingest import Take, pass_over, place, store
+from stream_scorer.console.ingest import Take, forget, pass_over, place, store
 from stream_scorer.errors import KafkaTrouble
 
 logger = logging.getLogger(__name__)
@@ -36,12 +36,18 @@ class Reader:
         consumer: Consumer,
         database: Database,
         takes: dict[str, Take],
+        topic_ids: Callable[[Collection[str]], Mapping[str, str]],
         clock: Callable[[], float],
     ) -> None:
-        """Read the topics of `takes`; `clock` gives seconds."""
+        """Read the topics of `takes`; `clock` gives seconds.
+
+        `topic_ids` asks the cluster for the ids of topics, by name.
+        """
         self._consumer = consumer
         self._database = database
         self._takes = takes
+        self._ask_ids = topic_ids
+        self._topic_ids: Mapping[str, str] = {}
         self._clock = clock
         self._assigned: set[tuple[str, int]] = set()
         self._looked_at: float | None = None
@@ -80,7 +86,7 @@ class Reader:
 
     def _store(self, batch: Sequence[Message]) -> None:
         with self._database.writing() as connection:
-            store(connection, batch, self._takes)
+            store(connection, batch, self._takes, self._topic_ids)
 
     def _store_one_by_one(self, batch: Sequence[Message]) -> None:
         """Store what the database takes; note what it does not, or nothing would come after it."""
@@ -89,37 +95,53 @@ class Reader:
                 self._store([message])
             except UNFIT as exc:
                 logger.warning("%s/%s/%s is passed over: %s", *place(message), type(exc).__name__)
+                problem = f"the database refuses it: {type(exc).__name__}"
                 with self._database.writing() as connection:
-                    pass_over(connection, message, f"the database refuses it: {type(exc).__name__}")
+                    pass_over(connection, message, problem, self._topic_ids)
 
     def close(self) -> None:
         """Let the connection go."""
         self._consumer.close()
 
     def _look(self) -> None:
-        """Assign the partitions that are there and not read yet; a topic may come later."""
+        """Assign the partitions that are there and not read yet; a topic may come later.
+
+        One that was made anew is read from its beginning: the old one's offsets mean nothing in it.
+        """
         try:
             there = self._consumer.list_topics(timeout=ANSWER_S).topics
+            names = [name for name in self._takes if name in there and there[name].error is None]
+            self._topic_ids = self._ask_ids(names)
         except KafkaException as exc:
             raise KafkaTrouble(f"Kafka does not answer: {exc.args[0].str()}") from exc
-        known = {
-            (name, number)
-            for name in self._takes
-            if name in there and there[name].error is None
-            for number in there[name].partitions
-        }
-        new = known - self._assigned
+        held = self._held()
+        new = {(name, number) for name in names for number in there[name].partitions}
+        new -= self._assigned
         if not new:
             return
-        with self._database.reading() as connection:
-            held = {
-                (row.topic, row.partition): row.next_offset
-                for row in connection.execute(select(schema.ingest))
-            }
         self._consumer.incremental_assign(
             [TopicPartition(*each, held.get(each, 0)) for each in sorted(new)]
         )
         self._assigned |= new
+
+    def _held(self) -> dict[tuple[str, int], int]:
+        """Return how far each partition is read, without what was read of topics now deleted."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(schema.ingest)).all()
+        old = {
+            row.topic: row.topic_id
+            for row in rows
+            if row.topic_id and row.topic_id != self._topic_ids.get(row.topic, row.topic_id)
+        }
+        for topic, topic_id in sorted(old.items()):
+            with self._database.writing() as connection:
+                if forget(connection, topic, topic_id):
+                    logger.warning("%s was made anew: it is read from its beginning", topic)
+        stale = {each for each in self._assigned if each[0] in old}
+        if stale:
+            self._consumer.incremental_unassign([TopicPartition(*each) for each in stale])
+            self._assigned -= stale
+        return {(row.topic, row.partition): row.next_offset for row in rows if row.topic not in old}
 
 
 def trouble(message: Message) -> bool:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -23,6 +24,7 @@ from stream_scorer.console.outbox import Outbox
 from stream_scorer.console.pulse import Pulse
 from stream_scorer.console.reader import Reader
 from stream_scorer.errors import BadInput, KafkaTrouble
+from stream_scorer.topic_id import topic_ids
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +40,12 @@ def run(settings: Settings) -> None:
     database = Database(settings.console_database)
     listening = listen(settings)
     address = Address.of(settings, listening.getsockname()[1])
+    asks = clients.admin(settings, QUIET)
     reader = Reader(
         clients.consumer(settings, {**QUIET, "group.id": f"{settings.group_id}-console"}),
         database,
         ingest.takers(settings),
+        partial(topic_ids, asks),
         time.monotonic,
     )
     outbox = Outbox(
@@ -51,8 +55,8 @@ def run(settings: Settings) -> None:
         holder=lease.holder(),
         clock=server.now_ms,
     )
-    asks = clients.consumer(settings, QUIET)
-    group = Group(settings.transactions_topic, asks, clients.admin(settings, QUIET))
+    member = clients.consumer(settings, QUIET)
+    group = Group(settings.transactions_topic, member, asks)
     pulse = Pulse(database, group.progress, outbox.waiting)
     logger.info("Console on %s, data in %s", address.shown, database.shown)
     failed: list[BaseException] = []
@@ -66,7 +70,7 @@ def run(settings: Settings) -> None:
         jobs = Jobs(settings, database, server.now_ms, folder)
         app = server.build(settings, database, pulse, jobs, address=address)
         stack.callback(database.close)
-        stack.callback(asks.close)
+        stack.callback(member.close)
         stack.callback(reader.close)
         for name, turn, pause_s in (
             ("reader", reader.turn, 0.0),

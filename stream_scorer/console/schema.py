@@ -116,6 +116,7 @@ alert = Table(
 for _order in ("probability", "timestamp_ms", "amount"):
     Index(None, alert.c.state, alert.c[_order].desc(), alert.c.id.desc())
     Index(None, alert.c[_order].desc(), alert.c.id.desc())
+Index(None, alert.c.assignee, alert.c.state)
 
 label = Table(
     "label",
@@ -212,6 +213,8 @@ ingest = Table(  # how far each partition is in this database
     Column("topic", String(249), primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next_offset", BigInteger, nullable=False),
+    # The cluster's id of the topic: one made anew has the old one's name, and its own offsets.
+    Column("topic_id", String(40), nullable=False, server_default=""),
 )
 
 ingest_error = Table(

@@ -25,6 +25,25 @@ def test_second_start_changes_nothing(database: Database, url: str) -> None:
     again.close()
 
 
+def test_database_of_the_first_release_is_brought_up_with_its_rows(
+    database: Database, url: str
+) -> None:
+    with database.writing() as connection:  # as revision 0001 left it
+        for statement in (
+            "ALTER TABLE ingest DROP COLUMN topic_id",
+            "DROP INDEX ix_alert_assignee_state",
+            "UPDATE alembic_version SET version_num = '0001'",
+            "INSERT INTO ingest VALUES ('fraud-alerts', 0, 7)",
+        ):
+            connection.exec_driver_sql(statement)
+    again = Database(url)
+    with again.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+        (row,) = connection.execute(schema.ingest.select()).all()
+    again.close()
+    assert tuple(row) == ("fraud-alerts", 0, 7, "")
+
+
 @pytest.mark.parametrize("change", ["UPDATE audit SET actor = 'eve'", "DELETE FROM audit"])
 def test_audit_trail_cannot_be_edited(database: Database, change: str) -> None:
     with database.writing() as connection:

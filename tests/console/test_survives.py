@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from sqlalchemy import func, select
 
@@ -55,6 +55,20 @@ class Topics:
             value = json.dumps(alert(number)).encode()
             producer.produce(self.settings.alerts_topic, value, f"t{number}".encode())
         assert producer.flush(30) == 0
+
+    def make_anew(self, topic: str) -> None:
+        """Delete a topic and make another of its name."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        admin.delete_topics([topic])[topic].result(30)
+
+        def made() -> bool:
+            try:
+                admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(30)
+            except KafkaException:  # the old one is not gone yet
+                return False
+            return True
+
+        wait_for(f"{topic} anew", made)
 
     def labels(self) -> Counter[str]:
         """Return how often each label id is on the topic."""
@@ -138,6 +152,22 @@ def test_console_that_is_killed_goes_on_where_it_was(topics: Topics, tmp_path: P
             found = connection.scalars(select(func.count()).where(state == "fraud")).one()
     assert found == 3
     assert len(topics.labels()) == 3
+
+
+def test_topic_made_anew_while_the_console_is_stopped_is_read_from_its_beginning(
+    topics: Topics, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/console.db"
+    topics.send(range(10))
+    with running(tmp_path, url, topics.environ) as console:
+        wait_for("the alerts", lambda: alerts_of(console.database) == 10)
+    topics.make_anew(topics.settings.alerts_topic)
+    topics.send(range(10, 30))
+    with running(tmp_path, url, topics.environ) as console:
+        wait_for("the new topic's", lambda: alerts_of(console.database) == 30)
+        topics.make_anew(topics.settings.alerts_topic)
+        topics.send(range(30, 70))  # more than there were: no offset is out of range
+        wait_for("the newest topic's", lambda: alerts_of(console.database) == 70)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Administration: accounts and roles, sessions, the audit trail, and how far each topic is read."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from nicegui import run, ui
@@ -16,6 +17,18 @@ from stream_scorer.console.sessions import Open
 from stream_scorer.errors import BadInput
 
 AUDIT_ROWS = 100
+PROBLEM_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the page shows; rows of tables as words."""
+
+    everyone: list[Account]
+    open_sessions: list[Open]
+    trail: list[dict[str, str]]
+    read: list[dict[str, str]]  # how far each partition is
+    problems: list[dict[str, str]]  # records that were passed over, the newest first
 
 
 class Office:
@@ -74,7 +87,7 @@ class Office:
         self.said.set_text(said)
         await self.draw.refresh()
 
-    def _read(self) -> tuple[list[Account], list[Open], list[dict[str, str]], list[Any]]:
+    def _read(self) -> Found:
         with self.context.database.reading() as connection:
             everyone = accounts.everyone(connection)
             open_sessions = sessions.still_open(connection, self.context.clock())
@@ -82,7 +95,11 @@ class Office:
                 select(schema.audit).order_by(schema.audit.c.id.desc()).limit(AUDIT_ROWS)
             )
             read = connection.execute(select(schema.ingest).order_by(schema.ingest.c.topic))
-            return (
+            error = schema.ingest_error
+            problems = connection.execute(
+                select(error).order_by(error.c.id.desc()).limit(PROBLEM_ROWS)
+            )
+            return Found(
                 everyone,
                 open_sessions,
                 [
@@ -103,6 +120,13 @@ class Office:
                     }
                     for row in read
                 ],
+                [
+                    {
+                        "record": f"{row.topic}[{row.partition}]@{row.offset}",
+                        "what is wrong": row.problem,
+                    }
+                    for row in problems
+                ],
             )
 
     @ui.refreshable_method
@@ -111,7 +135,7 @@ class Office:
         found = await run.io_bound(self._read)
         if found is None:  # the server stops
             return
-        everyone, open_sessions, trail, read = found
+        everyone, open_sessions = found.everyone, found.open_sessions
         waiting = sum(each.state == WAITING for each in everyone)
         Words("h2", f"Accounts ({waiting} wait for approval)")
         with ui.element("ul").classes("accounts"):
@@ -123,13 +147,16 @@ class Office:
         waits = self.context.pulse.snapshot.labels_waiting
         Words("p", f"{waits} wait." if waits else "None waits.")
         Words("h2", "Read from Kafka")
-        rows_table(columns("topic", "partition", "next offset"), read)
+        rows_table(columns("topic", "partition", "next offset"), found.read)
+        if found.problems:
+            Words("h3", f"Records that are not what their topic holds (the last {PROBLEM_ROWS})")
+            rows_table(columns("record", "what is wrong"), found.problems)
         with ui.expansion("Settings in force").classes("w-full"):
             shown = self.context.settings.shown().items()
             rows = [{"setting": name, "value": str(value)} for name, value in shown]
             rows_table(columns("setting", "value"), rows)
         Words("h2", f"Audit trail (the last {AUDIT_ROWS})")
-        rows_table(columns("when", "who", "from", "what", "of"), trail)
+        rows_table(columns("when", "who", "from", "what", "of"), found.trail)
 
     def draw_account(self, account: Account, open_sessions: list[Open]) -> None:
         """Draw one account with what can be done to it."""
