@@ -152,6 +152,19 @@ class RandomId(Scorer):
         return replace(outcome, alerts=alerts)
 
 
+class Unexplained(Scorer):
+    """Gives each alert the reasons of the one before it in its batch."""
+
+    def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
+        outcome = super().__call__(records, timed=timed)
+        said = [msgspec.json.decode(each.value) for each in outcome.alerts]
+        alerts = [
+            replace(each, value=msgspec.json.encode(own | {"reasons": before["reasons"]}))
+            for each, own, before in zip(outcome.alerts, said, said[-1:] + said[:-1], strict=True)
+        ]
+        return replace(outcome, alerts=alerts)
+
+
 class Rounds(Scorer):
     """Publishes probabilities of three digits."""
 
@@ -288,6 +301,7 @@ BUGS: dict[str, Bug] = {
     "dead-letter-dropped": Bug(Parts(sink=DropsLetters), ALO, "lost", plain),
     "above-not-at": Bug(Parts(scorer=Above), ALO, "lost", plain),
     "random-id": Bug(Parts(scorer=RandomId), ALO, "wrong", plain),
+    "other-reasons": Bug(Parts(scorer=Unexplained), ALO, "wrong", plain),
     "rounded": Bug(Parts(scorer=Rounds), ALO, "wrong", plain),
     "backwards": Bug(Parts(sink=Backwards), EOS, "misordered", plain),
     "dropped-abort": Bug(Parts(exactly_once=NoAbort), EOS, "dup", plain),

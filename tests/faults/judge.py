@@ -9,6 +9,7 @@ import numpy as np
 from tests.faults.oracle import ALERT, LETTER, Workload, number_of
 
 TOLERANCE = 1e-6
+EFFECT_TOLERANCE = 0.0006  # an effect is published with three digits
 Where = tuple[str, int]  # topic, partition
 
 
@@ -24,6 +25,9 @@ class Found:
     digest: bytes  # of all that a repeat must have alike
     probability: float = 0.0  # of a score or an alert
     code: str = ""  # of a dead letter
+    features: Mapping[str, float] = field(default_factory=dict)  # of an alert
+    # of an alert: feature and effect, the strongest first
+    reasons: Mapping[str, float] = field(default_factory=dict)
     id_holds: bool = True  # an alert's alert_id is what README says; a letter's bytes its record's
 
 
@@ -101,7 +105,18 @@ def why_wrong(workload: Workload, found: Found, n: int) -> str:
         return f"probability is {found.probability}, want {workload.probability_of(n)}"
     if not found.id_holds:
         return "alert_id is another" if found.kind == ALERT else "its bytes are not the record's"
+    if found.kind == ALERT and found.features != workload.features_of(n):
+        return "its features are not the record's"
+    if found.kind == ALERT and not alike(found.reasons, wanted := workload.reasons_of(n)):
+        return f"its reasons are {dict(found.reasons)}, want {wanted}"
     return ""
+
+
+def alike(reasons: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
+    """Tell whether reasons are the wanted ones in their order, each effect as published."""
+    return list(reasons) == list(wanted) and all(
+        abs(reasons[name] - effect) <= EFFECT_TOLERANCE for name, effect in wanted.items()
+    )
 
 
 def judge_readers(verdict: Verdict, live: Iterable[Found], final: Iterable[Found]) -> None:

@@ -24,6 +24,7 @@ THRESHOLD = np.float32(0.8)
 BASE_ROWS = 20_000
 FRAUD_RATE = 0.03
 BAD_RATE = 0.01
+REASONS = 3
 # Every so many rows one whose probability is exactly the threshold: it must alert.
 EDGE_EVERY = 1000
 SCORE, ALERT, LETTER = "score", "alert", "dead letter"
@@ -91,6 +92,35 @@ class Workload:
         """Return the probability of a record that can be scored."""
         found: np.float32 = self.probability[n % len(self.probability)]
         return found
+
+    @cached_property
+    def _baseline(self) -> NDArray[np.float64]:
+        """The bundle's typical transaction, float64 (30,)."""
+        entries = self._session.get_modelmeta().custom_metadata_map
+        return np.array(json.loads(entries["baseline"]))
+
+    def features_of(self, n: int) -> dict[str, float]:
+        """Return what a record that can be scored holds."""
+        return dict(zip(FEATURES, self._rows[n % BASE_ROWS].tolist(), strict=True))
+
+    def reasons_of(self, n: int) -> dict[str, float]:
+        """Return the features whose typical value lowers the log-odds most, and by how much."""
+        i = n % BASE_ROWS
+        if i not in self._reasons:
+            self._reasons[i] = self._explain(i)
+        return self._reasons[i]
+
+    @cached_property
+    def _reasons(self) -> dict[int, dict[str, float]]:
+        return {}
+
+    def _explain(self, i: int) -> dict[str, float]:
+        row = self._rows[i]
+        copies = np.vstack([row, np.where(np.eye(len(row), dtype=bool), self._baseline, row)])
+        (logit,) = self._session.run(["logit"], {"features": copies})
+        effect = logit[0] - logit[1:]
+        strongest = sorted(range(len(row)), key=lambda k: -effect[k])[:REASONS]
+        return {FEATURES[k]: float(effect[k]) for k in strongest if effect[k] > 0}
 
     def expected(self, n: int) -> tuple[str, ...]:
         """Return the kinds of outcome that record n must have, each once."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,11 @@ from tests.faults.judge import (
     judge_readers,
     recoveries,
 )
-from tests.faults.oracle import LETTER, SCORE, Workload, key_of
+from tests.faults.oracle import ALERT, LETTER, SCORE, Workload, key_of
 
 WORKLOAD = Workload(1, 600, 2)
 GOOD = next(n for n in range(600) if WORKLOAD.expected(n) == (SCORE,))
+ALERTED = next(n for n in range(600) if ALERT in WORKLOAD.expected(n))
 BAD = next(iter(WORKLOAD.bad))
 
 
@@ -38,6 +40,8 @@ def outcomes() -> list[Found]:
             digest=b"%d" % n,
             probability=0.0 if kind == LETTER else float(WORKLOAD.probability_of(n)),
             code=WORKLOAD.bad[n][0] if kind == LETTER else "",
+            features=WORKLOAD.features_of(n) if kind == ALERT else {},
+            reasons=WORKLOAD.reasons_of(n) if kind == ALERT else {},
         )
         for n, kind in wanted
     ]
@@ -50,7 +54,8 @@ def judged(found: Sequence[Found]) -> Verdict:
 
 
 def of(n: int) -> Found:
-    return next(each for each in outcomes() if each.key == key_of(n).encode())
+    """Return a record's last outcome: of one that alerts, the alert."""
+    return [each for each in outcomes() if each.key == key_of(n).encode()][-1]
 
 
 def test_what_the_oracle_wants_is_without_offence() -> None:
@@ -89,10 +94,15 @@ def test_outcome_of_nothing_or_of_another_kind_is_a_phantom(change: dict[str, by
         (GOOD, {"id_holds": False}),
         (BAD, {"code": "LIMIT"}),
         (BAD, {"id_holds": False}),
+        (ALERTED, {"features": WORKLOAD.features_of(ALERTED) | {"V14": 0.1}}),
+        (ALERTED, {"features": {}}),
+        (ALERTED, {"reasons": {}}),
+        (ALERTED, {"reasons": dict(reversed(WORKLOAD.reasons_of(ALERTED).items()))}),
+        (ALERTED, {"reasons": {k: v + 0.001 for k, v in WORKLOAD.reasons_of(ALERTED).items()}}),
     ],
 )
-def test_outcome_that_says_something_else_is_wrong(n: int, change: dict[str, float]) -> None:
-    found = [replace(each, **change) if each == of(n) else each for each in outcomes()]  # type: ignore[arg-type]
+def test_outcome_that_says_something_else_is_wrong(n: int, change: dict[str, Any]) -> None:
+    found = [replace(each, **change) if each == of(n) else each for each in outcomes()]
     assert set(judged(found).broken(repeats_allowed=True)) == {"wrong"}
 
 

@@ -103,6 +103,8 @@ class Outcome(msgspec.Struct):
     source: dict[str, Any]
     model: dict[str, str]
     alert_id: str = ""
+    features: dict[str, float] = {}
+    reasons: list[dict[str, Any]] = []
 
 
 class Reader:
@@ -206,6 +208,8 @@ class Reader:
             offset,
             hashlib.sha256(value or b"").digest(),
             probability=outcome.probability,
+            features=outcome.features,
+            reasons={each["feature"]: each["effect"] for each in outcome.reasons},
             id_holds=kind == SCORE or outcome.alert_id == wanted,
         )
 
