@@ -48,7 +48,8 @@ faults: .venv/dev.ok  ## break all around the scorer, on real brokers, and write
 	$(BIN)/python -m tests.faults --plant $(if $(KEEP),--keep $(KEEP)) --table README.md
 
 soak: .venv/dev.ok  ## an hour at 70 % load, with both guarantees: memory, files and threads must not grow
-	$(BIN)/python -m tests.faults.soak
+	mkdir -p docs
+	$(BIN)/python -m tests.faults.soak --picture docs/soak.svg
 
 watchers: .venv/dev.ok  ## fifty people on Live over 1,000 transactions a second, beside one
 	$(BIN)/python -m benchmarks.watchers

@@ -2,8 +2,10 @@
 
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.integration.stream import Scorer
 
@@ -14,12 +16,24 @@ LETTERS = "scorer_dead_letters_total"
 SKIPPED = "scorer_skipped_total"
 
 
+def samples(scorer: Scorer) -> Iterator[Sample]:
+    """Yield all that it says."""
+    with urllib.request.urlopen(scorer.metrics_url(), timeout=5) as answer:
+        text = answer.read().decode()
+    for family in text_string_to_metric_families(text):
+        yield from family.samples
+
+
+def latency(scorer: Scorer) -> dict[float, float]:
+    """Return how many alerts so far took at most so many seconds, by that bound."""
+    name = "scorer_event_to_alert_seconds_bucket"
+    return {float(each.labels["le"]): each.value for each in samples(scorer) if each.name == name}
+
+
 def counted(scorer: Scorer) -> Counter[str]:
     """Return its counts so far, by metric, over all labels; one that is 0 is not there."""
-    with urllib.request.urlopen(scorer.metrics_url(), timeout=5) as answer:
-        families = list(text_string_to_metric_families(answer.read().decode()))
     found: Counter[str] = Counter()
-    for each in (sample for family in families for sample in family.samples):
+    for each in samples(scorer):
         if each.name in {RECORDS, SCORED, ALERTS, LETTERS, SKIPPED}:
             found[each.name] += int(each.value)
     return +found

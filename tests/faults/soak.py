@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -21,9 +22,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from stream_scorer.local_kafka import local_kafka
-from tests.faults.counted import LETTERS, RECORDS, SCORED, SKIPPED, counted
+from tests.faults.counted import LETTERS, RECORDS, SCORED, SKIPPED, counted, latency
 from tests.faults.oracle import Workload
 from tests.faults.registry import BOTH
+from tests.faults.soak_picture import Look, draw
 from tests.integration.stream import Scorer, Stream, fresh_stream, wait_for
 from tests.usage import Usage, usage
 
@@ -53,16 +55,15 @@ class Side:
     stream: Stream
     scorer: Scorer
     sent: int = 0
-    samples: list[tuple[float, Usage]] = field(default_factory=list)  # seconds from the begin
-    most_lag: int = 0
+    looks: list[Look] = field(default_factory=list)
 
     def look(self, at_s: float) -> None:
         """Take a sample; raise AssertionError if the scorer has ended."""
         code = self.scorer.process.poll()
         if code is not None:
             raise AssertionError(f"{self.guarantee} ended with {code}: {self.scorer.text()}")
-        self.samples.append((at_s, usage(self.scorer.process.pid)))
-        self.most_lag = max(self.most_lag, self.lag())
+        now = usage(self.scorer.process.pid)
+        self.looks.append(Look(at_s, now, self.lag(), latency(self.scorer)))
 
     def lag(self) -> int:
         """Return how many records that were sent are not committed."""
@@ -191,16 +192,17 @@ def check(side: Side, *, rate: float, lasting_s: float) -> bool:
     counts = counted(side.scorer)
     read, outcomes = counts[RECORDS], counts[SCORED] + counts[LETTERS] + counts[SKIPPED]
     code = side.scorer.stop()
-    found = growth(side.samples, WARM_UP * lasting_s)
+    found = growth([(look.at_s, look.usage) for look in side.looks], WARM_UP * lasting_s)
     flaws = found.flaws()
     if code != 0:
         flaws.append(f"exit code {code} after SIGTERM")
     if not side.sent == read == outcomes:
         flaws.append("the books do not close")
+    most_lag = max(look.lag for look in side.looks)
     line = (
         f"CHECK R53 {side.guarantee}: {lasting_s / 60:.1f} min at {rate:.0f} records/s, "
         f"sent={side.sent} consumed={read} scored={counts[SCORED]} dead_lettered={counts[LETTERS]} "
-        f"skipped={counts[SKIPPED]}, lag={side.lag()} (at most {side.most_lag}), "
+        f"skipped={counts[SKIPPED]}, lag={side.lag()} (at most {most_lag}), "
         f"rss={found.rss_mb:.0f} MB, rss_slope={found.slope_mb_h:+.1f} MB/h, "
         f"fds={found.fds[0]}..{found.fds[1]}, threads={found.threads[0]}..{found.threads[1]}"
     )
@@ -215,7 +217,12 @@ def check(side: Side, *, rate: float, lasting_s: float) -> bool:
     type=click.IntRange(min=1),
     help="Records a second for each scorer; otherwise 70 % of what is measured before.",
 )
-def main(*, minutes: float, rate: int | None) -> None:
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw memory, descriptors, lag and latency over the time into this SVG file.",
+)
+def main(*, minutes: float, rate: int | None, picture: Path | None) -> None:
     """Let two scorers work for an hour: memory, file descriptors and threads must not grow.
 
     \b
@@ -249,6 +256,10 @@ def main(*, minutes: float, rate: int | None) -> None:
             click.echo(f"CHECK R53: BROKEN OFF: {exc}")
             sys.exit(1)
         verdicts = [check(side, rate=wanted, lasting_s=lasting_s) for side in sides]
+    if picture:
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        title = f"{minutes:.0f} minutes at {wanted:,.0f} transactions/s each, {today}"
+        draw({side.guarantee: side.looks for side in sides}, picture, title=title)
     sys.exit(0 if all(verdicts) else 1)
 
 

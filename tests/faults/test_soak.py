@@ -3,6 +3,7 @@
 import pytest
 
 from tests.faults.soak import MOST_GROWN_MB, growth
+from tests.faults.soak_picture import quantile
 from tests.usage import Usage
 
 HOUR = [10.0 * i for i in range(361)]
@@ -38,3 +39,15 @@ def test_one_more_descriptor_or_thread_is_seen() -> None:
 def test_too_few_samples_tell_nothing() -> None:
     with pytest.raises(ValueError, match="want 4 at least"):
         growth([(0.0, Usage(1.0, 1, 1, 0.0))] * 3, warm_s=0)
+
+
+def test_quantile_is_of_what_came_between_two_looks() -> None:
+    before = {0.001: 10.0, 0.01: 10.0, float("inf"): 10.0}
+    after = {0.001: 60.0, 0.01: 110.0, float("inf"): 110.0}
+    assert quantile(before, after, 0.5) == pytest.approx(0.001)
+    assert quantile(before, after, 0.75) == pytest.approx(0.0055)
+    assert quantile(after, after, 0.5) is None
+
+
+def test_quantile_beyond_the_last_bound_is_that_bound() -> None:
+    assert quantile({}, {0.01: 0.0, float("inf"): 5.0}, 0.5) == pytest.approx(0.01)
