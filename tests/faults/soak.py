@@ -40,7 +40,7 @@ RETENTION = {
 DRAWN = 20_000
 # Records for each scorer by which the capacity is measured, all sent at once; and their share.
 MEASURED, LOAD = 100_000, 0.7
-TICK_S, SAMPLE_S = 0.05, 10.0
+TICK_S, SAMPLE_S = 0.01, 10.0
 WARM_UP = 0.1  # of the time
 # MB of growth, by the slope that is fitted over all that follows the warm-up: a tenth of what a
 # scorer needs. More than the noise of an allocator, less than any leak of a byte a record.

@@ -48,15 +48,15 @@ def draw(looks: Mapping[str, Sequence[Look]], file: Path, *, title: str) -> None
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(4, 1, figsize=(9, 9), sharex=True)
-    for name, each in looks.items():
+    for colour, (name, each) in zip(("C0", "C1"), looks.items(), strict=True):
         minutes = [look.at_s / 60 for look in each]
-        axes[0].plot(minutes, [look.usage.rss_mb for look in each], label=name)
-        axes[1].plot(minutes, [look.usage.fds for look in each], label=name)
-        axes[2].plot(minutes, [look.lag for look in each], label=name)
+        axes[0].plot(minutes, [look.usage.rss_mb for look in each], colour, label=name)
+        axes[1].plot(minutes, [look.usage.fds for look in each], colour, label=name)
+        axes[2].plot(minutes, [look.lag for look in each], colour, label=name)
         for share, style in ((0.5, "-"), (0.99, ":")):
             waits = [quantile(a.latency, b.latency, share) for a, b in pairwise(each)]
             ms = [float("nan") if wait is None else wait * 1000 for wait in waits]
-            axes[3].plot(minutes[1:], ms, style, label=f"{name}, {share:.0%} within")
+            axes[3].plot(minutes[1:], ms, colour + style, label=f"{name}, {share:.0%} within")
     for axis, what in zip(
         axes,
         ("memory, MB", "file descriptors", "lag, records", "event to alert, ms"),
