@@ -14,6 +14,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from stream_scorer import clients
+from stream_scorer.certificates import expose as expose_certificates
 from stream_scorer.challenger import Challenger
 from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
@@ -76,6 +77,8 @@ def work(
     )
     registry, health = CollectorRegistry(), Health()
     service, reloader, model, drift = assemble(settings, registry, health)
+    if not name:  # a supervisor tells of them for its workers
+        expose_certificates(registry, settings)
     signals.drain(stop=service.stop, reload=reloader.ask)
     threading.Thread(target=watch, args=(health,), name="watchdog", daemon=True).start()
     settle_memory()

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from stream_scorer.certificates import expose as expose_certificates
 from stream_scorer.config import Settings
 from stream_scorer.errors import TooManyDeadLetters
 from stream_scorer.health import Server
@@ -160,6 +161,7 @@ def supervise(settings: Settings) -> int:
     together = Together(supervisor.ports, settings.workers)
     registry = CollectorRegistry()
     registry.register(together)
+    expose_certificates(registry, settings)
     stop = threading.Event()
     signals.drain(stop=stop.set, reload=supervisor.reload)
     with ExitStack() as stack:
