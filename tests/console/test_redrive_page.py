@@ -73,12 +73,17 @@ def test_operator_sees_the_bytes_and_redrives_each_once(whole: Whole, browser: B
     assert ids(again) == Counter(whole.wanted)
 
 
-def test_redrive_is_in_the_audit_trail(whole: Whole, browser: Browser) -> None:
+def test_who_opened_a_dead_letter_and_who_redrove_is_in_the_audit_trail(
+    whole: Whole, browser: Browser
+) -> None:
     with visit(browser, whole.console.origin, whole.pictures) as window:
         window.sign_in("administrator")
         window.page.goto(f"{whole.console.origin}/administration")
         window.page.get_by_text(f"begins: all codes, {LETTERS} at most").wait_for()
         window.page.get_by_text(f"ended: {LETTERS} redriven, 0 parked").wait_for()
+        opened = window.page.get_by_role("row", name="open dead letter").first
+        expect(opened).to_contain_text("operator")
+        expect(opened).to_contain_text("DECODE")
 
 
 def test_open_dead_letter_keeps_nobody_out_on_a_phone_in_the_dark(

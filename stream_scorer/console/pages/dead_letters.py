@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from nicegui import run, ui
 from nicegui.events import KeyEventArguments
 
-from stream_scorer.console import graveyard
+from stream_scorer.console import audit, graveyard
 from stream_scorer.console.context import Context
 from stream_scorer.console.graveyard import (
     HEADER_SHOWN,
@@ -110,11 +110,13 @@ class Yard:
             self.page = graveyard.page(connection, self.code, after=after)
 
     def _fetch(self, row_id: int) -> None:
-        self.context.acting(self.person, Role.OPERATOR)
-        with self.context.database.reading() as connection:
+        by = self.context.acting(self.person, Role.OPERATOR)
+        with self.context.database.writing() as connection:
             row = graveyard.one(connection, row_id) if 0 <= row_id < LARGEST else None
-        if row is None:
-            raise BadInput("there is no such dead letter here")
+            if row is None:
+                raise BadInput("there is no such dead letter here")
+            now, target = self.context.clock(), f"{row.source}, {row.code}"
+            audit.act(connection, by, at=now, action="open dead letter", target=target)
         self.opened, self.body = row, ""
         try:
             with closing(PlaceReader(self.context.settings)) as reader:
