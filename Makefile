@@ -1,9 +1,9 @@
 # The commands of this repository. Python 3.11 or later, make and git are all that must be there.
 PYTHON ?= python3
 BIN := .venv/bin
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million lock clean
+.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million deploy-copies lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,10 +57,17 @@ watchers: .venv/dev.ok  ## fifty people on Live over 1,000 transactions a second
 million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figures are those computed anew
 	$(BIN)/python -m benchmarks.monitor
 
+deploy-copies:  ## write anew what deploy/kubernetes has copies of
+	cp deploy/topics.sh deploy/kubernetes/base/topics.sh
+	{ sed -n '1,/^spec:/p' deploy/kubernetes/prometheus/rules.yaml; sed -n '/^groups:/,$$p' deploy/prometheus/rules.yml | sed 's/^\(.\)/  \1/'; } > deploy/kubernetes/prometheus/rules.new
+	mv deploy/kubernetes/prometheus/rules.new deploy/kubernetes/prometheus/rules.yaml
+
 lock: .venv/dev.ok  ## write requirements/*.txt anew from pyproject.toml
-	$(LOCK) --output-file requirements/service.txt
-	$(LOCK) --extra kafka --group build --output-file requirements/demo.txt
-	$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --output-file requirements/service.txt
+	$(LOCK) pyproject.toml --extra console --extra monitor --extra avro --output-file requirements/people.txt
+	$(LOCK) --group build --output-file requirements/build.txt
+	$(LOCK) pyproject.toml --extra kafka --group build --output-file requirements/demo.txt
+	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage* build *.egg-info

@@ -117,6 +117,8 @@ class Metrics:
             ["result"],
             registry=registry,
         )
+        for result in ("swapped", "refused"):  # from 0 on, or the first would be no increase
+            self.model_changes.labels(result)
         # Rising for minutes: more replicas (up to the partitions), or a slow broker.
         self.lag = Gauge(
             "scorer_lag_records",
