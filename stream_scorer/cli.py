@@ -8,6 +8,7 @@ import click
 from stream_scorer import __version__
 from stream_scorer.errors import ScorerError
 from stream_scorer.lazy import LazyGroup, ReaderGoneError
+from stream_scorer.logs import last_line
 
 COMMANDS = {
     "run": "stream_scorer.run:run",
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = cli.main(arguments, prog_name="stream-scorer", standalone_mode=False)
     except ScorerError as exc:
-        click.echo(f"stream-scorer: {exc}", err=True)
+        last_line(str(exc), exc.exit_code)
         sys.exit(exc.exit_code)
     except click.ClickException as exc:
         exc.show()
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(141)
     except OSError as exc:  # what is not met where it happens: a full disk behind our output
-        click.echo(f"stream-scorer: {exc.filename or 'output'}: {exc.strerror}", err=True)
+        last_line(f"{exc.filename or 'output'}: {exc.strerror}", 1)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 from stream_scorer import __version__
 from stream_scorer.config import KNOWN_KEYS, Settings, variable
 from stream_scorer.errors import BadInput, KafkaTrouble
+from stream_scorer.logs import event
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class ErrorLog:
         now = self._clock()
         if now - self._logged.get(error.code(), -SAME_ERROR_S) >= SAME_ERROR_S:
             self._logged[error.code()] = now
-            logger.warning("Kafka: %s", error.str())
+            logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))
 
 
 log_error = ErrorLog()

@@ -211,6 +211,9 @@ class Settings(BaseModel):
     registry_certificate: Path | None = Field(
         None, description="PEM file of our key and certificate for it; empty: none."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Log lines for people, or JSON for machines."
+    )
     sinks: tuple[Literal["kafka", "log"], ...] = Field(
         ("kafka",), description="Where outcomes go; `log` prints each alert as a line as well."
     )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from stream_scorer import values
+from stream_scorer.logs import event
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
 from stream_scorer.records import Outcome, Output, Partition, Record, place_of
@@ -58,7 +59,8 @@ class LiveScorer:
 
     def _refused(self, text: str) -> None:
         self._metrics.model_changes.labels("refused").inc()
-        logger.error("Model refused, %s stays: %s", describe(self.model), text)
+        about = event("model_refused", stays=self.model.sha256, why=text)
+        logger.error("Model refused, %s stays: %s", describe(self.model), text, extra=about)
 
     def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
         """Score one batch, and tell of each partition that this model scores for the first time."""
@@ -95,15 +97,20 @@ class LiveScorer:
                 "%s leaves the shadow after %d rows: what was asked for later counts",
                 describe(self._candidate.scorer.model),
                 self._candidate.rows,
+                extra=event("shadow_left", sha256=self._candidate.scorer.model.sha256),
             )
         self._candidate = None
         if scorer is None:
             return
         if scorer.model.sha256 == self.model.sha256:
-            logger.info("%s is at work already", describe(scorer.model))
+            about = event("model_at_work", sha256=scorer.model.sha256)
+            logger.info("%s is at work already", describe(scorer.model), extra=about)
             return
         logger.info(
-            "%s scores the next %d rows in shadow", describe(scorer.model), self._shadow_rows
+            "%s scores the next %d rows in shadow",
+            describe(scorer.model),
+            self._shadow_rows,
+            extra=event("shadow_begun", sha256=scorer.model.sha256, rows=self._shadow_rows),
         )
         self._candidate = Candidate(scorer)
 
@@ -122,6 +129,7 @@ class LiveScorer:
             candidate.alerts,
             candidate.champion_alerts,
             candidate.both,
+            extra=event("model_swapped", sha256=self.model.sha256, before=before.sha256),
         )
 
     def _hand_over(
@@ -136,7 +144,19 @@ class LiveScorer:
         outputs = []
         for partition in sorted(partitions):
             offset = first[partition]
-            logger.info("%s scores %s[%d] from offset %d", describe(self.model), *partition, offset)
+            logger.info(
+                "%s scores %s[%d] from offset %d",
+                describe(self.model),
+                *partition,
+                offset,
+                extra=event(
+                    "model_scores_from",
+                    sha256=self.model.sha256,
+                    topic=partition[0],
+                    partition=partition[1],
+                    offset=offset,
+                ),
+            )
             outputs.append(
                 Output(
                     values.handover_key(

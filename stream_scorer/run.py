@@ -3,7 +3,6 @@
 import faulthandler
 import gc
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from functools import partial
 import click
 from prometheus_client import CollectorRegistry
 
-from stream_scorer import clients
+from stream_scorer import clients, logs
 from stream_scorer.certificates import expose as expose_certificates
 from stream_scorer.challenger import Challenger
 from stream_scorer.codecs import decoder_maker
@@ -26,6 +25,7 @@ from stream_scorer.fuse import Fuse
 from stream_scorer.guarantee import AtLeastOnce, Guarantee
 from stream_scorer.health import Health, Server
 from stream_scorer.live import LiveScorer
+from stream_scorer.logs import event
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model, warm_up
 from stream_scorer.policy import Policy
@@ -65,19 +65,20 @@ def run(settings: Settings) -> int:
 
 
 def work(
-    settings: Settings, *, listening: Callable[[int], None] = lambda _: None, name: str = ""
+    settings: Settings,
+    *,
+    listening: Callable[[int], None] = lambda _: None,
+    worker: int | None = None,
 ) -> None:
-    """Score until a signal; `listening` is told the port of the metrics, `name` begins log lines.
+    """Score until a signal; `listening` is told the port of the metrics, `worker` is its number.
 
     Raises one of ScorerError where it cannot go on.
     """
     signals = Signals()
-    logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s {name}%(message)s", stream=sys.stderr
-    )
+    logs.begin(settings.log_format, worker=worker)
     registry, health = CollectorRegistry(), Health()
     service, reloader, model, drift = assemble(settings, registry, health)
-    if not name:  # a supervisor tells of them for its workers
+    if worker is None:  # a supervisor tells of them for its workers
         expose_certificates(registry, settings)
     signals.drain(stop=service.stop, reload=reloader.ask)
     threading.Thread(target=watch, args=(health,), name="watchdog", daemon=True).start()
@@ -100,10 +101,11 @@ def work(
             "https" if certificate else "http",
             settings.http_host,
             port,
+            extra=event("started", sha256=model.sha256, threshold=settings.threshold, port=port),
         )
         listening(port)
         service.run()
-    logger.info("Stopped; all that was scored is committed")
+    logger.info("Stopped; all that was scored is committed", extra=event("stopped"))
 
 
 def assemble(
@@ -181,7 +183,10 @@ def build_requested(
         path, sha256 = find(request, path=settings.model, pin=settings.model_sha256)
         return build(Model.load(path, sha256=sha256))
     except BadInput as exc:
-        logger.warning("The control topic's request is refused, SCORER_MODEL scores: %s", exc)
+        about = event("request_refused", why=str(exc))
+        logger.warning(
+            "The control topic's request is refused, SCORER_MODEL scores: %s", exc, extra=about
+        )
         return None
 
 

@@ -13,6 +13,7 @@ from stream_scorer.fuse import Fuse
 from stream_scorer.guarantee import Commit, Guarantee
 from stream_scorer.health import Health
 from stream_scorer.live import LiveScorer
+from stream_scorer.logs import event
 from stream_scorer.metrics import Metrics
 from stream_scorer.records import Partition, Rebalanced, Record
 from stream_scorer.sinks import Sink
@@ -168,7 +169,11 @@ class Service:
         self._metrics.commits.inc()
         if self._rejected:
             counts = ", ".join(f"{n} {code}" for code, n in sorted(self._rejected.items()))
-            logger.warning("Dead-lettered since the last commit: %s", counts)
+            logger.warning(
+                "Dead-lettered since the last commit: %s",
+                counts,
+                extra=event("dead_lettered", counts=dict(self._rejected)),
+            )
             self._rejected.clear()
         return True
 
@@ -190,7 +195,9 @@ class Service:
 
     def rebalanced(self, kind: str, partitions: Collection[Partition]) -> None:
         """Follow the group: "assigned"; "revoked" (still ours for a moment); "lost" (no more)."""
-        logger.info("Partitions %s: %s", kind, sorted(partitions))
+        named = [f"{topic}[{number}]" for topic, number in sorted(partitions)]
+        about = event(f"partitions_{kind}", partitions=named)
+        logger.info("Partitions %s: %s", kind, sorted(partitions), extra=about)
         self._metrics.rebalances.labels(kind).inc()
         if kind == "assigned":
             self._owned.update(partitions)

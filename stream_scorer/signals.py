@@ -3,10 +3,11 @@
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
+
+from stream_scorer.logs import last_line
 
 # Seconds from a signal to the end, whatever hangs or is away; a last commit takes a part of one.
 # Kubernetes grants 30 by default.
@@ -55,5 +56,5 @@ def leave() -> None:
 
 def end(why: str) -> None:
     """End a process that cannot end by itself; what is not committed is read again."""
-    sys.stderr.write(f"stream-scorer: {why}\n")
+    last_line(why, 1)
     os._exit(1)

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream_scorer import clients
 from stream_scorer.errors import KafkaTrouble, Unfit
+from stream_scorer.logs import event
 from stream_scorer.records import NextOffsets, Partition, Rebalanced
 from stream_scorer.stall import Stalls
 from stream_scorer.topic_id import TopicId
@@ -146,7 +147,8 @@ class KafkaSource:
             if error.fatal() or error.code() not in TRY_AGAIN:
                 raise KafkaTrouble(f"the commit was refused: {error.str()}")
         if errors:
-            logger.warning("Commit not done yet, trying again: %s", errors[0].str())
+            about = event("commit_retried", code=errors[0].name())
+            logger.warning("Commit not done yet, trying again: %s", errors[0].str(), extra=about)
         return not errors
 
     def rewind(self) -> None:
@@ -204,7 +206,7 @@ class KafkaSource:
             self._begin_or_stop(TopicPartition(message.topic() or "", message.partition() or 0))
             return True
         if error.code() in HARMLESS:
-            logger.warning("Kafka: %s", error.str())
+            logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))
             return True
         if error.code() in UNREADABLE:
             raise KafkaTrouble(
@@ -266,7 +268,7 @@ class KafkaSource:
             error = exc.args[0]
             if error.code() not in TRY_AGAIN:
                 raise KafkaTrouble(f"cannot tell where to begin: {error.str()}") from exc
-            logger.warning("Kafka: %s", error.str())
+            logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))
 
     def _beginning(self, bounds: tuple[int, int]) -> int:
         """Return where a group begins in a partition that reaches from low to high."""

@@ -25,6 +25,7 @@ from stream_scorer import clients
 from stream_scorer.deadline import HungError, within
 from stream_scorer.errors import DeliveryError
 from stream_scorer.guarantee import Commit
+from stream_scorer.logs import event
 from stream_scorer.records import NextOffsets, Partition
 
 logger = logging.getLogger(__name__)
@@ -162,11 +163,15 @@ class ExactlyOnce:
             raise DeliveryError(
                 f"{len(self._undone)} transactions in a row were undone; the last one: {self._why}"
             )
-        logger.warning("Transaction undone, its records will be read again: %s", self._why)
+        about = event("transaction_undone", why=self._why)
+        logger.warning(
+            "Transaction undone, its records will be read again: %s", self._why, extra=about
+        )
         if step is Step.ABORT:
             step = self._step(lambda: self._producer.abort_transaction(STEP_S))
         if step is not Step.DONE:
-            logger.warning("A new producer takes over: %s", self._why)
+            about = event("producer_replaced", why=self._why)
+            logger.warning("A new producer takes over: %s", self._why, extra=about)
             self._renew()
         self._state = State.READY
         return Commit.UNDONE

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from stream_scorer import logs
 from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput
 from stream_scorer.extras import extra
@@ -56,9 +57,7 @@ def console(ctx: click.Context, settings: Settings) -> None:
         return
     with console_extra():
         from stream_scorer.console import running
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    logs.begin(settings.log_format)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     running.run(settings)
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from stream_scorer.console import lease, schema
 from stream_scorer.console.database import Database
+from stream_scorer.logs import event
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Outbox:
                     on_delivery=partial(took, taken, row_id),
                 )
             except (BufferError, KafkaException) as exc:
-                logger.warning("A label waits: %s", exc)
+                logger.warning("A label waits: %s", exc, extra=event("label_waits"))
                 break
         if self._producer.flush(ROUND_S):
             self._producer.purge()  # or it would be sent beside the next round's
@@ -128,4 +129,4 @@ def took(taken: list[int], row_id: int, error: KafkaError | None, _: Message) ->
     if error is None:
         taken.append(row_id)
     else:
-        logger.warning("A label waits: %s", error.str())
+        logger.warning("A label waits: %s", error.str(), extra=event("label_waits"))

@@ -14,8 +14,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from stream_scorer.errors import BadInput
+from stream_scorer.logs import event
 
 logger = logging.getLogger(__name__)
+FAILED = event("oidc_failed")
 
 ANSWER_S = 10.0
 # What a signature may be made with; never "none", never a shared secret.
@@ -82,10 +84,12 @@ class Provider:
             claims = jwt.decode(token["id_token"], keys, algorithms=ALGORITHMS).claims
             self._check(claims, journey.nonce)
         except requests.RequestException as exc:
-            logger.warning("OpenID Connect: %s", type(exc).__name__)
+            logger.warning("OpenID Connect: %s", type(exc).__name__, extra=FAILED)
             raise BadInput(AWAY) from exc
         except (OAuthError, JoseError, KeyError, ValueError) as exc:
-            logger.warning("OpenID Connect: %s: %s", type(exc).__name__, str(exc)[:200])
+            logger.warning(
+                "OpenID Connect: %s: %s", type(exc).__name__, str(exc)[:200], extra=FAILED
+            )
             raise BadInput(REFUSED) from exc
         subject = str(claims["sub"])
         name = claims.get("preferred_username") or claims.get("email") or subject
@@ -116,7 +120,9 @@ class Provider:
         """Return what the provider says of itself."""
         found = self._get(f"{self._issuer}/.well-known/openid-configuration")
         if str(found.get("issuer", "")).rstrip("/") != self._issuer:
-            logger.warning("OpenID Connect: the issuer calls itself %r", found.get("issuer"))
+            logger.warning(
+                "OpenID Connect: the issuer calls itself %r", found.get("issuer"), extra=FAILED
+            )
             raise BadInput(REFUSED)
         return found
 
@@ -127,6 +133,6 @@ class Provider:
             answer.raise_for_status()
             found: dict[str, Any] = answer.json()
         except (requests.RequestException, ValueError) as exc:
-            logger.warning("OpenID Connect: %s", type(exc).__name__)
+            logger.warning("OpenID Connect: %s", type(exc).__name__, extra=FAILED)
             raise BadInput(AWAY) from exc
         return found

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from stream_scorer.console import schema
 from stream_scorer.console.database import Database
 from stream_scorer.console.queue import SHOWN, Listed, listed, newest
+from stream_scorer.logs import event
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Pulse:
         """Note what keeps one of the threads from its work; an empty text: nothing does."""
         with self._lock:
             if text and self._troubles.get(who) != text:
-                logger.warning("%s: %s", who, text)
+                logger.warning("%s: %s", who, text, extra=event("trouble", who=who))
             if text:
                 self._troubles[who] = text
             else:

@@ -11,6 +11,7 @@ from stream_scorer.console import schema
 from stream_scorer.console.database import Database
 from stream_scorer.console.ingest import Take, forget, pass_over, place, store
 from stream_scorer.errors import KafkaTrouble
+from stream_scorer.logs import event
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,13 @@ class Reader:
             try:
                 self._store([message])
             except UNFIT as exc:
-                logger.warning("%s/%s/%s is passed over: %s", *place(message), type(exc).__name__)
+                where = place(message)
+                logger.warning(
+                    "%s/%s/%s is passed over: %s",
+                    *where,
+                    type(exc).__name__,
+                    extra=event("record_passed_over", topic=where[0]),
+                )
                 problem = f"the database refuses it: {type(exc).__name__}"
                 with self._database.writing() as connection:
                     pass_over(connection, message, problem, self._topic_ids)
@@ -136,7 +143,11 @@ class Reader:
         for topic, topic_id in sorted(old.items()):
             with self._database.writing() as connection:
                 if forget(connection, topic, topic_id):
-                    logger.warning("%s was made anew: it is read from its beginning", topic)
+                    logger.warning(
+                        "%s was made anew: it is read from its beginning",
+                        topic,
+                        extra=event("topic_made_anew", topic=topic),
+                    )
         stale = {each for each in self._assigned if each[0] in old}
         if stale:
             self._consumer.incremental_unassign([TopicPartition(*each) for each in stale])

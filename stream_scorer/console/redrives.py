@@ -19,6 +19,7 @@ from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.dead_letters.running import Order, redriver
 from stream_scorer.dead_letters.walk import MOVED, Batch, Fate
 from stream_scorer.errors import BadInput, ScorerError
+from stream_scorer.logs import event
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +158,8 @@ class Redrives:
                 with self.database.writing() as connection:
                     lease.hold(connection, NAME, self.holder, self.clock())
             except DBAPIError:  # Kafka itself lets only one count, by the transactional.id
-                logger.warning("A redrive goes on without the database")
+                about = event("redrive_without_database")
+                logger.warning("A redrive goes on without the database", extra=about)
         progress = self.progress
         if progress is None:
             return
@@ -187,7 +189,7 @@ class Redrives:
             self._set(trouble=str(exc))
         except Exception:
             mark = uuid.uuid4().hex[:8]
-            logger.exception("Redrive %s", mark)
+            logger.exception("Redrive %s", mark, extra=event("redrive_failed", mark=mark))
             self._set(trouble=f"it failed: the log says why, at {mark}")
 
     def _set(self, **changes: object) -> None:

@@ -24,6 +24,7 @@ from stream_scorer.console.outbox import Outbox
 from stream_scorer.console.pulse import Pulse
 from stream_scorer.console.reader import Reader
 from stream_scorer.errors import BadInput, KafkaTrouble
+from stream_scorer.logs import event
 from stream_scorer.topic_id import topic_ids
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def run(settings: Settings) -> None:
     member = clients.consumer(settings, QUIET)
     group = Group(settings.transactions_topic, member, asks)
     pulse = Pulse(database, group.progress, outbox.waiting)
-    logger.info("Console on %s, data in %s", address.shown, database.shown)
+    about = event("started", address=address.shown)
+    logger.info("Console on %s, data in %s", address.shown, database.shown, extra=about)
     failed: list[BaseException] = []
 
     def fail(exc: BaseException) -> None:
@@ -87,7 +89,11 @@ def run(settings: Settings) -> None:
         jobs.stop()
     if failed:
         raise failed[0]
-    logger.info("Stopped; %d labels wait for Kafka, and are sent after the next start", waiting)
+    logger.info(
+        "Stopped; %d labels wait for Kafka, and are sent after the next start",
+        waiting,
+        extra=event("stopped", labels_waiting=waiting),
+    )
 
 
 def tidy_up(settings: Settings, database: Database) -> None:

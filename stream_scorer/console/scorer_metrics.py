@@ -14,6 +14,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_scorer.drift import ALERT_LEVEL, FEWEST_ROWS
+from stream_scorer.logs import event
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +169,11 @@ class Asking:
         try:
             found = parse(self.fetch(self.url))
         except (requests.RequestException, ValueError, KeyError, IndexError) as exc:
-            logger.warning("SCORER_CONSOLE_METRICS gives no metrics: %s", type(exc).__name__)
+            logger.warning(
+                "SCORER_CONSOLE_METRICS gives no metrics: %s",
+                type(exc).__name__,
+                extra=event("metrics_unread"),
+            )
             return "Not known: SCORER_CONSOLE_METRICS gives no metrics now. Is the scorer running?"
         return replace(found, seen=self._seen()) if found.judged else found
 
@@ -178,5 +183,9 @@ class Asking:
             page = self.fetch(urljoin(self.url, "drift"))
             return msgspec.json.decode(page, type=Seen).features
         except (requests.RequestException, ValueError, msgspec.DecodeError) as exc:
-            logger.warning("The scorer's page /drift cannot be read: %s", type(exc).__name__)
+            logger.warning(
+                "The scorer's page /drift cannot be read: %s",
+                type(exc).__name__,
+                extra=event("metrics_unread"),
+            )
             return {}

@@ -10,6 +10,7 @@ from typing import Any
 from models import model_card
 from models.card_figures import figure
 from stream_scorer.errors import BadInput
+from stream_scorer.logs import event
 from stream_scorer.model import Model
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Shelf:
                     self._held = describe(Model.load(self.path, sha256=self.sha256), status.st_size)
                     self._state = state
             except (BadInput, OSError) as exc:
-                logger.warning("The page Model: %s", exc)
+                logger.warning("The page Model: %s", exc, extra=event("model_unusable"))
                 raise BadInput(UNUSABLE) from exc
             return self._held
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from stream_scorer.logs import event
 from stream_scorer.monitor.counts import Window
 from stream_scorer.monitor.figures import QUALITY_SCHEMA, Figures, of_window
 from stream_scorer.monitor.ledger import Ledger
@@ -95,6 +96,7 @@ class Board(Collector):
                 message.partition,
                 message.offset,
                 why,
+                extra=event("record_left_out", topic=topic),
             )
 
     def look(self, ledger: Ledger | None) -> list[tuple[bytes, bytes]]:

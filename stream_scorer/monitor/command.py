@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-import sys
 
 import click
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from stream_scorer import logs
 from stream_scorer.codecs.alerts import require_reader
 from stream_scorer.config import Settings
 from stream_scorer.extras import extra
 from stream_scorer.flags import settings_options
 from stream_scorer.health import Health, Server
+from stream_scorer.logs import event
 from stream_scorer.monitor import places
 from stream_scorer.monitor.board import Board
 
@@ -50,9 +51,7 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
     SCORER_QUALITY_TOPIC and to /metrics. It stands beside the scorer, never in its way, and needs
     the extra `monitor`. Exits 0 after a signal.
     """
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    logs.begin(settings.log_format, level=logging.WARNING)
     logger.setLevel(logging.INFO)
     # It warns of each pack of more than 100 writes, which are waited for all the same.
     logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
@@ -81,6 +80,7 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
             "https" if certificate else "http",
             settings.http_host,
             port,
+            extra=event("started", port=port),
         )
         asyncio.run(run(settings, topics, board, health))
-    logger.info("Stopped; a new start goes on from here")
+    logger.info("Stopped; a new start goes on from here", extra=event("stopped"))

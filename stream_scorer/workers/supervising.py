@@ -16,10 +16,12 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from stream_scorer import logs
 from stream_scorer.certificates import expose as expose_certificates
 from stream_scorer.config import Settings
 from stream_scorer.errors import TooManyDeadLetters
 from stream_scorer.health import Server
+from stream_scorer.logs import event
 from stream_scorer.signals import STOP_DEADLINE_S, Signals
 from stream_scorer.workers.summing import Together
 
@@ -80,7 +82,10 @@ class Supervisor:
                 self._ended(worker, code)
         now = self.clock()
         if self.stopping and now - self._stopped_at > KILL_AFTER_S and self.workers:
-            logger.error("Workers that do not stop are killed: %s", sorted(self.workers))
+            about = event("workers_killed", workers=sorted(self.workers))
+            logger.error(
+                "Workers that do not stop are killed: %s", sorted(self.workers), extra=about
+            )
             self.code = self.code or 1
             self.signal(signal.SIGKILL)
             self._stopped_at = now
@@ -120,14 +125,19 @@ class Supervisor:
                 self.code = self.code or (code if code > 0 else 1)
             return
         what = f"signal {-code}" if code < 0 else f"exit code {code}"
+        about = event("worker_ended", worker=worker.number, code=code)
         if code == TooManyDeadLetters.exit_code:
-            logger.error("Worker %d ends with %s: all are stopped", worker.number, what)
+            logger.error(
+                "Worker %d ends with %s: all are stopped", worker.number, what, extra=about
+            )
             self.stop(code)
             return
         if worker.port is not None:
             self._known.add(worker.number)
         if worker.number not in self._known:  # a start that cannot work is told at once
-            logger.error("Worker %d ends with %s before it scores", worker.number, what)
+            logger.error(
+                "Worker %d ends with %s before it scores", worker.number, what, extra=about
+            )
             self.stop(code if code > 0 else 1)
             return
         now = self.clock()
@@ -138,13 +148,16 @@ class Supervisor:
             logger.error(
                 "Worker %d ends with %s, the %dth within %.0f s: all are stopped",
                 *(worker.number, what, len(self._ends), WITHIN_S),
+                extra=about,
             )
             self.stop(1)
             return
         wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (len(self._ends) - 1))
         self._due[worker.number] = now + wait_s
         logger.warning(
-            "Worker %d ends with %s; it starts again in %.0f s", worker.number, what, wait_s
+            "Worker %d ends with %s; it starts again in %.0f s",
+            *(worker.number, what, wait_s),
+            extra=about,
         )
 
 
@@ -154,9 +167,7 @@ def supervise(settings: Settings) -> int:
     Raises BadInput if the address of the metrics is no good.
     """
     signals = Signals(deadline_s=STOP_DEADLINE_S + 0.9)  # theirs, and a little to see them end
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+    logs.begin(settings.log_format)
     supervisor = Supervisor(settings.workers, lambda number: launch(settings, number))
     together = Together(supervisor.ports, settings.workers)
     registry = CollectorRegistry()
@@ -177,13 +188,15 @@ def supervise(settings: Settings) -> int:
             "https" if settings.http_certificate else "http",
             settings.http_host,
             port,
+            extra=event("started", workers=settings.workers, port=port),
         )
         supervisor.begin()
         while supervisor.look():
             if stop.wait(LOOK_S):
                 supervisor.stop()
                 time.sleep(LOOK_S)
-    logger.info("Stopped, with exit code %d", supervisor.code)
+    about = event("stopped", exit_code=supervisor.code)
+    logger.info("Stopped, with exit code %d", supervisor.code, extra=about)
     return supervisor.code
 
 

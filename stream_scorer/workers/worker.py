@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from stream_scorer.config import Settings, explain
 from stream_scorer.errors import ScorerError
+from stream_scorer.logs import last_line
 from stream_scorer.run import work
 
 
 def main() -> int:
     """Score until a signal; return the exit code."""
-    told, number = int(sys.argv[1]), sys.argv[2]
+    told, number = int(sys.argv[1]), int(sys.argv[2])
     line = sys.stdin.readline()
 
     def tell(port: int) -> None:
@@ -29,12 +30,12 @@ def main() -> int:
     threading.Thread(target=end_with_supervisor, daemon=True).start()
     try:
         settings = Settings.model_validate_json(line)
-        work(settings, listening=tell, name=f"worker {number}: ")
+        work(settings, listening=tell, worker=number)
     except ValidationError as exc:
-        sys.stderr.write(f"stream-scorer: worker {number}: {explain(exc.errors()[0])}\n")
+        last_line(f"worker {number}: {explain(exc.errors()[0])}", 1)
         return 1
     except ScorerError as exc:
-        sys.stderr.write(f"stream-scorer: worker {number}: {exc}\n")
+        last_line(f"worker {number}: {exc}", exc.exit_code)
         return exc.exit_code
     return 0
 
