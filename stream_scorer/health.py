@@ -35,6 +35,7 @@ class Health:
     clock: Callable[[], float] = time.monotonic
     turned: float | None = None  # when the loop last came round
     partitions: int = 0
+    draining: bool = False  # after a signal: what is done is being committed
 
     def beat(self, now: float, *, partitions: int) -> None:
         """Note that the loop came round, having polled, and what it owns."""
@@ -50,6 +51,8 @@ class Health:
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether records are being scored here; the model was checked before the start."""
+        if self.draining:
+            return False, "draining: what is done is being committed"
         if self.turned is None or not self.partitions:
             return False, "no partition is assigned"
         age = self.clock() - self.turned

@@ -99,6 +99,7 @@ class Service:
             if self._failure:
                 raise self._failure
             self.turn()
+        self._health.draining = True
         deadline = self._clock() + LAST_COMMIT_TIMEOUT_S
         while not self.commit():
             if self._clock() > deadline:

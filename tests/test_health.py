@@ -1,9 +1,11 @@
 """The server beside the loop: what it answers, and what it does not put up with."""
 
 import contextlib
+import resource
 import socket
 import ssl
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import trustme
 from prometheus_client import CollectorRegistry, Counter
 
 from stream_scorer.errors import BadInput
-from stream_scorer.health import Health, Server
+from stream_scorer.health import REQUEST_TIMEOUT_S, Health, Server
 from tests.fakes import Clock
 
 
@@ -98,9 +100,22 @@ def test_a_certificate_that_is_none_is_named(
         pass
 
 
+IDLE = 1000
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Let this process have both ends of IDLE connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * IDLE + 500)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
 def test_idle_connections_cost_no_threads_and_do_not_keep_a_probe_out(port: int) -> None:
     before = threading.active_count()
-    idle = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(200)]
+    idle = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(IDLE)]
     try:
         assert get(port, "/healthz")[0] == 200
         assert threading.active_count() == before
@@ -112,6 +127,29 @@ def test_idle_connections_cost_no_threads_and_do_not_keep_a_probe_out(port: int)
     finally:
         for each in idle:
             each.close()
+
+
+@pytest.mark.integration  # it takes the seconds that a reader has
+def test_reader_that_takes_nothing_keeps_nobody_out_and_is_let_go(health: Health) -> None:
+    page = b"[" + b"1," * 4_000_000 + b"1]"  # more than the kernel holds for a client
+    server = Server(health, CollectorRegistry(), {"/drift": lambda: page})
+    with server.serving("127.0.0.1", 0) as port:
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(20)
+        slow.connect(("127.0.0.1", port))
+        slow.sendall(b"GET /drift HTTP/1.1\r\n\r\n")
+        assert slow.recv(10) == b"HTTP/1.1 2"
+        begun = time.monotonic()
+        assert get(port, "/healthz")[0] == 200
+        assert time.monotonic() - begun < 1
+        time.sleep(REQUEST_TIMEOUT_S + 0.5)
+        taken = 0
+        with contextlib.suppress(ConnectionResetError):
+            while more := slow.recv(1 << 20):
+                taken += len(more)
+        assert taken < len(page)
+        slow.close()
 
 
 def test_endless_request_is_cut_off(port: int) -> None:

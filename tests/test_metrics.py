@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from stream_scorer.metrics import PROBABILITY, Metrics
 from stream_scorer.model import Model
+from tests.records import record
+from tests.test_scorer import make_scorer
 
 
 @pytest.fixture
@@ -48,3 +50,25 @@ def test_every_stage_is_there_before_the_first_batch(metrics: Metrics) -> None:
     text = generate_latest(metrics.registry).decode()
     for stage in ("decode", "score", "reasons", "publish", "commit"):
         assert f'scorer_stage_seconds_count{{stage="{stage}"}} 0.0' in text
+
+
+def test_series_do_not_grow_with_what_records_hold(tiny: Model, metrics: Metrics) -> None:
+    scorer = make_scorer(tiny)
+
+    def series() -> int:
+        families = metrics.registry.collect()
+        return sum(len(family.samples) for family in families)
+
+    def score(start: int) -> None:
+        values = [
+            b'{"Time":0,"V1":0,"Amount":%d,"merchant":"m%d","transaction_id":"t%d"}' % (n, n, n)
+            for n in range(start, start + 500)
+        ]
+        batch = [record(start + i, value) for i, value in enumerate([*values, b"{"])]
+        metrics.batch_done(len(batch), scorer(batch))
+
+    score(0)
+    before = series()
+    for start in range(501, 100_000, 501):
+        score(start)
+    assert series() == before

@@ -82,6 +82,16 @@ def test_bundle_that_contradicts_itself_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_model_of_a_later_operator_set_is_refused(tmp_path: Path, tiny_path: Path) -> None:
+    model = onnx.load(tiny_path)
+    model.opset_import[0].version = 99
+    path = tmp_path / "later.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(BadInput, match=r"later\.onnx.*99") as caught:
+        Model.load(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_lost_scaling_is_refused(tmp_path: Path) -> None:
     path = write_bundle(tmp_path / "unscaled.onnx", weights=(0.0, 2.0, 0.0001))
     with pytest.raises(BadInput, match="scores golden row"):

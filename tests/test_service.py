@@ -312,3 +312,14 @@ def test_health_follows_the_loop(tiny: Model) -> None:
     assert not bench.health.ready()[0]
     bench.clock.now += 60
     assert not bench.health.live()[0]
+
+
+def test_once_it_is_told_to_stop_it_lives_and_is_not_ready(tiny: Model) -> None:
+    bench = Bench(tiny, ("assigned", [P0]), batch(0))
+    bench.service.turn()
+    bench.service.turn()
+    assert bench.health.ready()[0]
+    bench.service.stop()
+    bench.service.run()
+    assert bench.health.live()[0]
+    assert bench.health.ready() == (False, "draining: what is done is being committed")

@@ -248,18 +248,21 @@ ROWS = [
     ),
     Ordinary(
         "R51",
-        "metrics port: idle connections, an endless request",
+        "metrics port: 1,000 idle connections, a reader that takes nothing, an endless request; "
+        "100,000 merchants",
         (
             *of(
                 "test_health",
                 "idle_connections_cost_no_threads_and_do_not_keep_a_probe_out",
+                "reader_that_takes_nothing_keeps_nobody_out_and_is_let_go",
                 "endless_request_is_cut_off",
             ),
+            *of("test_metrics", "series_do_not_grow_with_what_records_hold"),
         ),
     ),
     Ordinary(
         "R52",
-        "models: another sha256, truncated, weights apart, wrong shapes or names, NaN",
+        "models: another sha256, truncated, weights apart, wrong shapes or names, NaN, later opset",
         (
             "tests/test_model.py",
             *of("integration/test_commands", "start_that_cannot_work_says_so_in_one_line"),
@@ -267,10 +270,14 @@ ROWS = [
     ),
     Ordinary(
         "R56",
-        "probes: at the start, without partitions, with a loop that stands",
+        "probes: at the start, without partitions, with a loop that stands, draining",
         (
             *of("test_health", "probes_follow_the_loop"),
-            *of("test_service", "health_follows_the_loop"),
+            *of(
+                "test_service",
+                "health_follows_the_loop",
+                "once_it_is_told_to_stop_it_lives_and_is_not_ready",
+            ),
         ),
     ),
 ]
