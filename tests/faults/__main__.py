@@ -43,10 +43,15 @@ def choose(only: str, guarantee: str) -> Chosen:
         raise BadInput(f"--only names {unknown[0]!r}: want some of {','.join(known)}")
     disks = [name for name in names if name in rows and rows[name].small_disk]
     not_run = dict.fromkeys(disks, why) if disks and (why := why_no_disk()) else {}
+    not_run |= {
+        name: why for name in names if name in ordinary and (why := ordinary[name].why_not())
+    }
     pairs = [(rows[name], each) for name in names if name in rows for each in rows[name].guarantees]
     chosen = Chosen(
         [(row, each) for row, each in pairs if guarantee in {"", each} and row.id not in not_run],
-        [] if guarantee else [ordinary[name] for name in names if name in ordinary],
+        []
+        if guarantee
+        else [ordinary[name] for name in names if name in ordinary and name not in not_run],
         not_run,
     )
     if not (chosen.faults or chosen.ordinary or chosen.not_run):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from tests.faults import contained
 from tests.faults.trial import BrokenError
 
 # Seconds. The longest, `tests.fuzz` in full, takes some minutes.
@@ -35,6 +36,7 @@ class Ordinary:
     tests: tuple[str, ...] = ()
     script: tuple[str, ...] = ()  # if there are tests too: these with --quick, otherwise this
     read: Callable[[str], str] = str.strip  # says what a script has found; raises BrokenError
+    why_not: Callable[[], str] = str  # says why this machine cannot show it; nothing if it can
 
     def shown_by(self, *, quick: bool) -> str:
         """Return the files, or the command, for the table."""
@@ -267,6 +269,12 @@ ROWS = [
             "tests/test_model.py",
             *of("integration/test_commands", "start_that_cannot_work_says_so_in_one_line"),
         ),
+    ),
+    Ordinary(
+        "R55",
+        "a container's rights: user 10001, no capabilities, root read-only, 256 MB, one CPU",
+        script=("-m", "tests.faults.contained"),
+        why_not=contained.why_not,
     ),
     Ordinary(
         "R56",
