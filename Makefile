@@ -64,7 +64,7 @@ deploy-copies:  ## write anew what deploy/kubernetes has copies of
 
 lock: .venv/dev.ok  ## write requirements/*.txt anew from pyproject.toml
 	$(LOCK) pyproject.toml --output-file requirements/service.txt
-	$(LOCK) pyproject.toml --extra console --extra monitor --extra avro --output-file requirements/people.txt
+	$(LOCK) pyproject.toml --extra console --extra monitor --extra avro --extra otel --output-file requirements/people.txt
 	$(LOCK) --group build --output-file requirements/build.txt
 	$(LOCK) pyproject.toml --extra kafka --group build --output-file requirements/demo.txt
 	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt

@@ -214,6 +214,9 @@ class Settings(BaseModel):
     log_format: Literal["text", "json"] = Field(
         "text", description="Log lines for people, or JSON for machines."
     )
+    tracing: Literal["off", "otlp"] = Field(
+        "off", description="Spans of OpenTelemetry, to where OTEL_ variables say."
+    )
     sinks: tuple[Literal["kafka", "log"], ...] = Field(
         ("kafka",), description="Where outcomes go; `log` prints each alert as a line as well."
     )

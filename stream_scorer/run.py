@@ -37,6 +37,7 @@ from stream_scorer.sinks import SINKS
 from stream_scorer.source import KafkaSource
 from stream_scorer.stall import Stalls, has_records
 from stream_scorer.topic_id import TopicId, describe
+from stream_scorer.tracing import UNTRACED, Traces, open_traces
 from stream_scorer.transaction import ExactlyOnce
 
 logger = logging.getLogger(__name__)
@@ -77,13 +78,15 @@ def work(
     signals = Signals()
     logs.begin(settings.log_format, worker=worker)
     registry, health = CollectorRegistry(), Health()
-    service, reloader, model, drift = assemble(settings, registry, health)
+    traces = open_traces(settings)
+    service, reloader, model, drift = assemble(settings, registry, health, traces)
     if worker is None:  # a supervisor tells of them for its workers
         expose_certificates(registry, settings)
     signals.drain(stop=service.stop, reload=reloader.ask)
     threading.Thread(target=watch, args=(health,), name="watchdog", daemon=True).start()
     settle_memory()
     with ExitStack() as stack:
+        stack.callback(traces.close)
         stack.enter_context(reloader.looking(service.fail))
         server = Server(health, registry, {"/drift": drift.counts})
         certificate = settings.http_certificate
@@ -109,7 +112,7 @@ def work(
 
 
 def assemble(
-    settings: Settings, registry: CollectorRegistry, health: Health
+    settings: Settings, registry: CollectorRegistry, health: Health, traces: Traces = UNTRACED
 ) -> tuple[Service, Reloader, Model, Drift]:
     """Wire the parts together, with the model to begin with.
 
@@ -151,12 +154,13 @@ def assemble(
     service = Service(
         source=source,
         scorer=live,
-        sinks=[SINKS[name](settings, guarantee.begin, metrics) for name in settings.sinks],
+        sinks=[SINKS[name](settings, guarantee.begin, metrics, traces) for name in settings.sinks],
         guarantee=guarantee,
         fuse=Fuse(in_a_row=settings.dead_letters_in_a_row, ratio=settings.dead_letters_ratio),
         metrics=metrics,
         health=health,
         pace=Pace(settings.max_batch_rows, settings.commit_interval_ms / 1000),
+        traces=traces,
     )
     reloader = Reloader(
         settings.model,

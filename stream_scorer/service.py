@@ -17,6 +17,7 @@ from stream_scorer.logs import event
 from stream_scorer.metrics import Metrics
 from stream_scorer.records import Partition, Rebalanced, Record
 from stream_scorer.sinks import Sink
+from stream_scorer.tracing import UNTRACED, Traces
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Service:
         metrics: Metrics,
         health: Health,
         pace: Pace,
+        traces: Traces = UNTRACED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the parts; nothing happens yet."""
@@ -71,6 +73,7 @@ class Service:
         self._metrics = metrics
         self._health = health
         self._pace = pace
+        self._traces = traces
         self._clock = clock
         self._stop = threading.Event()
         self._failure: Exception | None = None
@@ -120,7 +123,8 @@ class Service:
         now = self._clock()
         self._health.beat(now, partitions=len(self._owned))
         if records:
-            self._score(records)
+            with self._traces.batch(len(records)):
+                self._score(records)
         waits = self._alerts_hidden and len(records) < max(2, self._pace.max_batch_rows)
         if not records or waits or now - self._committed_at >= self._pace.commit_interval_s:
             self.commit()

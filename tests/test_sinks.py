@@ -13,6 +13,7 @@ from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
 from stream_scorer.records import DeadLetter, Headers, Outcome, Reject
 from stream_scorer.sinks import SINKS
+from stream_scorer.tracing import UNTRACED
 from tests.records import FRAUD, GOOD, record
 from tests.test_scorer import make_scorer
 
@@ -43,7 +44,7 @@ def as_dict(headers: Headers) -> dict[str, str]:
 def test_log_sink_names_places_and_never_payloads(
     outcome: Outcome, tiny: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink = SINKS["log"](Settings(), no_producer, Metrics(CollectorRegistry(), tiny))
+    sink = SINKS["log"](Settings(), no_producer, Metrics(CollectorRegistry(), tiny), UNTRACED)
     with caplog.at_level(logging.INFO):
         sink.write(outcome)
         sink.flush()

@@ -8,6 +8,7 @@ from stream_scorer.metrics import Metrics
 from stream_scorer.records import Outcome
 from stream_scorer.sinks.kafka import Begin, KafkaSink
 from stream_scorer.sinks.log import LogSink
+from stream_scorer.tracing import Traces
 
 
 class Sink(Protocol):
@@ -22,8 +23,8 @@ class Sink(Protocol):
         ...
 
 
-# Made of the settings, what gives the producer to write with, and the metrics.
-SINKS: dict[str, Callable[[Settings, Begin, Metrics], Sink]] = {
+# Made of the settings, what gives the producer to write with, the metrics, and the traces.
+SINKS: dict[str, Callable[[Settings, Begin, Metrics, Traces], Sink]] = {
     "kafka": KafkaSink,
     "log": LogSink.open,
 }

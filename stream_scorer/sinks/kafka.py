@@ -16,6 +16,7 @@ from stream_scorer.errors import DeliveryError
 from stream_scorer.metrics import Metrics
 from stream_scorer.records import Outcome, Record
 from stream_scorer.registry import connect
+from stream_scorer.tracing import Traces
 
 # Seconds. With a batch's own time well below max.poll.interval.ms (120 s), or the group evicts us.
 FLUSH_TIMEOUT_S = 30.0
@@ -27,14 +28,16 @@ Begin = Callable[[], Producer]
 class KafkaSink:
     """Writes to the topics of the settings with the producer that the guarantee gives."""
 
-    def __init__(self, settings: Settings, begin: Begin, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, begin: Begin, metrics: Metrics, traces: Traces) -> None:
         """Write with what `begin` returns; the metrics get each acknowledged alert's latency.
 
+        `traces` gives the alerts their headers.
         Raises RegistryTrouble where alerts are to be Avro and the registry does not take that.
         """
         self._settings = settings
         self._begin = begin
         self._metrics = metrics
+        self._traces = traces
         self._producer: Producer | None = None  # that wrote last
         self._failed: str | None = None
         self._alert_value: Callable[[bytes], bytes] = bytes
@@ -52,6 +55,7 @@ class KafkaSink:
                 settings.alerts_topic,
                 self._alert_value(alert.value),
                 key=alert.key,
+                headers=self._traces.headers(alert),
                 on_delivery=partial(self._alert_acked, alert.record, now_ms),
             )
         largest = settings.largest_record_bytes if settings.oversize == "truncate" else None

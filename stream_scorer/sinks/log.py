@@ -12,7 +12,7 @@ class LogSink:
     """Writes lines; a line is safe once it is written."""
 
     @classmethod
-    def open(cls, _: object, __: object, ___: object) -> "LogSink":
+    def open(cls, *_: object) -> "LogSink":
         """Need nothing."""
         return cls()
 

@@ -24,6 +24,7 @@ from stream_scorer.service import Pace, Service
 from stream_scorer.signals import Signals
 from stream_scorer.sinks.kafka import Begin, KafkaSink
 from stream_scorer.source import KafkaSource
+from stream_scorer.tracing import UNTRACED
 from stream_scorer.transaction import ExactlyOnce
 
 
@@ -67,7 +68,7 @@ def build(settings: Settings, parts: Parts) -> Service:
     return parts.service(
         source=source,
         scorer=LiveScorer(scorer, metrics, group=settings.group_id, shadow_rows=0),
-        sinks=[parts.sink(settings, parts.begin(settings, guarantee), metrics)],
+        sinks=[parts.sink(settings, parts.begin(settings, guarantee), metrics, UNTRACED)],
         guarantee=guarantee,
         fuse=Fuse(in_a_row=settings.dead_letters_in_a_row, ratio=settings.dead_letters_ratio),
         metrics=metrics,
