@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million deploy-copies lock clean
+.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs deploy-copies lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ watchers: .venv/dev.ok  ## fifty people on Live over 1,000 transactions a second
 
 million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figures are those computed anew
 	$(BIN)/python -m benchmarks.monitor
+
+docs: .venv/dev.ok  ## the documentation as web pages, in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 deploy-copies:  ## write anew what deploy/kubernetes has copies of
 	cp deploy/topics.sh deploy/kubernetes/base/topics.sh
