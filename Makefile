@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs deploy-copies lock clean
+.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-copies lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,17 @@ million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figur
 
 docs: .venv/dev.ok  ## the documentation as web pages, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+release: .venv/dev.ok  ## wheel, sdist, list of parts (CycloneDX) and checksums in dist/
+	rm -rf dist build
+	mkdir dist
+	$(BIN)/python -c "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"
+	$(BIN)/cyclonedx-py requirements requirements/service.txt --pyproject pyproject.toml --output-reproducible --of JSON -o dist/stream-scorer.cdx.json
+	cd dist && sha256sum * > SHA256SUMS
+
+audit: .venv/dev.ok  ## known holes in what a release depends on; asks PyPI
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/service.txt
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/people.txt
 
 deploy-copies:  ## write anew what deploy/kubernetes has copies of
 	cp deploy/topics.sh deploy/kubernetes/base/topics.sh

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from stream_scorer import __version__
 from stream_scorer.certificates import Certificates
 from stream_scorer.cli import COMMANDS
 from stream_scorer.config import PREFIX, Settings
@@ -75,6 +76,13 @@ def test_decisions_are_numbered_and_short() -> None:
     parts = re.split(r"^## (\d+)\. ", text, flags=re.MULTILINE)[1:]
     assert [int(n) for n in parts[::2]] == list(range(1, len(parts) // 2 + 1))
     assert all(len(body.strip().splitlines()) <= 11 for body in parts[1::2])
+
+
+def test_changelog_begins_with_what_is_not_released_and_knows_this_version_or_none() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[(.+?)\]", text, re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert headings[1:] == [] or headings[1] == __version__
 
 
 def test_links_in_the_docs_lead_somewhere() -> None:
