@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-copies lock clean
+.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-check deploy-copies lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,9 @@ release: .venv/dev.ok  ## wheel, sdist, list of parts (CycloneDX) and checksums 
 audit: .venv/dev.ok  ## known holes in what a release depends on; asks PyPI
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/service.txt
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/people.txt
+
+deploy-check: .venv/dev.ok  ## deploy/ as it stands: rules, manifests, Containerfile, and its processes with a real Prometheus
+	$(BIN)/python -m pytest tests/test_deploy.py tests/integration/test_operations.py
 
 deploy-copies:  ## write anew what deploy/kubernetes has copies of
 	cp deploy/topics.sh deploy/kubernetes/base/topics.sh
