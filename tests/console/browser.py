@@ -72,11 +72,19 @@ class Visit:
 
 @contextmanager
 def visit(
-    browser: Browser, origin: str, pictures: Path, *, width: int = 1280, dark: bool = False
+    browser: Browser,
+    origin: str,
+    pictures: Path,
+    *,
+    width: int = 1280,
+    dark: bool = False,
+    zone: str = "UTC",
 ) -> Iterator[Visit]:
     """Open a window of its own, without cookies; nothing may go wrong in it."""
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if dark else "light",
+        timezone_id=zone,
     )
     page = context.new_page()
     page.set_default_timeout(20_000)

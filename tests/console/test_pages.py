@@ -1,9 +1,12 @@
 """The pages in a real browser, over a real Kafka: from an alert on the topic to a label on it."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -249,6 +252,20 @@ def test_page_of_an_ended_session_does_nothing_more(whole: Whole, browser: Brows
         page.reload()
         page.get_by_role("heading", name="Sign in").wait_for()
         assert labelled(whole) == before
+
+
+def test_times_are_the_readers_own_and_utc_on_hover(whole: Whole, browser: Browser) -> None:
+    origin = whole.console.origin
+    with visit(browser, origin, whole.pictures, zone="Asia/Kolkata") as window:
+        window.sign_in("administrator")
+        window.page.goto(f"{origin}/administration")
+        row = window.page.get_by_role("row", name="sign in").first
+        when = row.get_by_title(re.compile(" UTC$"))
+        told = when.get_attribute("title") or ""
+        moment = datetime.strptime(told, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+        here = moment.astimezone(ZoneInfo("Asia/Kolkata"))
+        expect(when).to_contain_text(f"{here:%Y-%m-%d %H:%M:%S} GMT+5:30")
+        assert window.barriers() == []
 
 
 def test_one_session_is_ended_and_the_persons_other_one_stays(

@@ -39,7 +39,8 @@ def frame(context: Context, title: str, path: str) -> Iterator[Person]:
     ui.page_title(f"{title} - stream-scorer")
     ui.colors(**COLOURS)
     ui.add_head_html('<link rel="stylesheet" href="/static/pages.css">')
-    ui.add_head_html('<script src="/static/keys.js" defer></script>')
+    for script in ("keys", "times"):
+        ui.add_head_html(f'<script src="/static/{script}.js" defer></script>')
     with ui.header().classes("frame"):
         ui.link("Skip to the page", "#page").classes("skip")
         Words("span", "stream-scorer").classes("name")

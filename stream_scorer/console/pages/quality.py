@@ -278,7 +278,7 @@ class Sheet:
         if not windows:
             Words("p", f"No {self.by} of this model is kept.")
             return
-        zone = f"{self.by}s of transactions (axis in your zone, table in UTC)"
+        zone = f"{self.by}s of transactions (in your zone; days begin at midnight UTC)"
         ui.echart(picture(windows, zone)).classes("rates").props(
             'role="img" aria-label="Precision and recall over time; the newest in the table below"'
         )
