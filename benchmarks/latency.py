@@ -28,7 +28,8 @@ from stream_scorer.local_kafka import local_kafka
 from tests.integration.stream import fresh_stream
 from tests.integration.test_stream import events
 
-WARM_UP_S = 3.0
+# The broker compiles itself meanwhile: on two cores that is felt for as long.
+WARM_UP_S = 20.0
 
 
 @dataclass
