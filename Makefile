@@ -74,8 +74,7 @@ audit: .venv/dev.ok  ## known holes in what a release depends on; asks PyPI
 deploy-check: .venv/dev.ok  ## deploy/ as it stands: rules, manifests, Containerfile, and its processes with a real Prometheus
 	$(BIN)/python -m pytest tests/test_deploy.py tests/integration/test_operations.py
 
-deploy-copies:  ## write anew what deploy/kubernetes has copies of
-	cp deploy/topics.sh deploy/kubernetes/base/topics.sh
+deploy-copies:  ## write anew the rules that deploy/kubernetes has a copy of
 	{ sed -n '1,/^spec:/p' deploy/kubernetes/prometheus/rules.yaml; sed -n '/^groups:/,$$p' deploy/prometheus/rules.yml | sed 's/^\(.\)/  \1/'; } > deploy/kubernetes/prometheus/rules.new
 	mv deploy/kubernetes/prometheus/rules.new deploy/kubernetes/prometheus/rules.yaml
 

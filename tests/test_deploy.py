@@ -204,15 +204,14 @@ def test_every_variable_is_a_setting_with_a_value_that_is_taken(tmp_path: Path) 
 
 
 def test_topics_are_those_of_the_settings() -> None:
-    made = re.findall(r"^create (\S+)", (DEPLOY / "topics.sh").read_text(), re.MULTILINE)
+    made = re.findall(r"^create (\S+)", (KUBERNETES / "base/topics.sh").read_text(), re.MULTILINE)
     environ = our_services()["scorer-1"]["environment"]
     settings = Settings.load(environ={key: str(value) for key, value in environ.items()})
     wanted = {settings.transactions_topic, *settings.outputs, settings.labels_topic}
     assert set(made) >= wanted | {settings.quality_topic, settings.parking_topic}
 
 
-def test_copies_for_kustomize_are_those_they_are_copies_of() -> None:
-    assert (KUBERNETES / "base/topics.sh").read_text() == (DEPLOY / "topics.sh").read_text()
+def test_rules_for_prometheus_operator_are_those_they_are_a_copy_of() -> None:
     wrapped = yaml.safe_load((KUBERNETES / "prometheus/rules.yaml").read_text())["spec"]
     assert wrapped == yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())
 

@@ -43,7 +43,7 @@ def make_topics(bootstrap: str, folder: Path) -> None:
     script.write_text(f'#!/bin/sh\n{command} "$@"\n')
     script.chmod(0o755)
     environ = os.environ | {"KAFKA": bootstrap, "KAFKA_BIN": str(folder), "PARTITIONS": "2"}
-    subprocess.run(["/bin/sh", DEPLOY / "topics.sh"], env=environ, check=True)
+    subprocess.run(["/bin/sh", DEPLOY / "kubernetes/base/topics.sh"], env=environ, check=True)
 
 
 def make_certificate(folder: Path) -> Path:
