@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from confluent_kafka.admin import AdminClient, NewTopic
 
-from benchmarks.throughput import TOPICS, fill
+from benchmarks.throughput import TOPICS, fill, make_topics
 from stream_scorer.local_kafka import local_kafka
 
 HERE = Path(__file__).parents[1]
@@ -68,9 +67,7 @@ def gate(*, base: str, pairs: int, rows: int) -> None:
     """
     ratios: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with tree_of(base) as other, local_kafka(quick=False) as kafka:
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-        for created in admin.create_topics([NewTopic(t, 1, 1) for t in TOPICS]).values():
-            created.result(30)
+        make_topics(kafka.bootstrap, TOPICS)
         fill(kafka.bootstrap, rows)
         for pair in range(pairs):
             order = [("here", HERE), ("base", other)][:: 1 if pair % 2 else -1]

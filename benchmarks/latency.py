@@ -20,8 +20,8 @@ from pathlib import Path
 import click
 import numpy as np
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.throughput import make_topics
 from producer.figures import COLUMNS
 from producer.generate import generate
 from stream_scorer.local_kafka import local_kafka
@@ -122,8 +122,7 @@ def main(*, rate: float, seconds: float, share: float, as_json: bool) -> None:
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as name, local_kafka(quick=False) as kafka:
         wire, times = "wire", Times()
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-        admin.create_topics([NewTopic(wire, 1, 1)])[wire].result(30)
+        make_topics(kafka.bootstrap, [wire])
         with reading(kafka.bootstrap, wire, times):
             send(
                 *(kafka.bootstrap, wire, cycle(events(rows[:1000])), times),

@@ -8,13 +8,12 @@ last one is a single long run, looked at after 100,000 rows, a million, and at i
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,8 +24,6 @@ import msgspec
 import numpy as np
 import onnx
 import onnxruntime
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 from onnx import TensorProto, helper, numpy_helper
 from prometheus_client import CollectorRegistry
 
@@ -35,9 +32,14 @@ from benchmarks.throughput import (
     FRAUDS,
     TOPICS,
     Figures,
+    counter_of,
+    events,
     fill,
+    make_topics,
+    medians_of,
     run_service,
     settings_for,
+    write,
 )
 from stream_scorer.health import Health
 from stream_scorer.local_kafka import local_kafka
@@ -112,22 +114,12 @@ def names(features: int) -> list[str]:
     return [f"V{i}" for i in range(features)]
 
 
-def fill_wide(bootstrap: str, topic: str, rows: int, features: int) -> Figures:
-    """Write events of that many features."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": "20", "acks": "1"})
-    random, columns, size = np.random.default_rng(1), names(features), 0
+def wide_events(rows: int, features: int) -> Iterator[bytes]:
+    """Yield the values of events of that many features."""
+    random, columns = np.random.default_rng(1), names(features)
     for sent in range(rows):
         event = dict(zip(columns, random.normal(size=features).tolist(), strict=True))
-        value = msgspec.json.encode({"transaction_id": f"t-{sent:09d}", **event})
-        size += len(value)
-        while True:
-            try:
-                producer.produce(topic, value)
-                break
-            except BufferError:
-                producer.poll(0.1)
-    producer.flush()
-    return {"rows": rows, "bytes_a_row": size / rows}
+        yield msgspec.json.encode({"transaction_id": f"t-{sent:09d}", **event})
 
 
 def run_case(case: Case, bootstrap: str, group: str, rows: int, folder: Path) -> Figures:
@@ -142,12 +134,7 @@ def run_long(bootstrap: str, rows: int) -> list[Figures]:
     """Score a long topic in this process; look at it after 10^5 rows, 10^6, ..., and at the end."""
     registry = CollectorRegistry()
     service, *_ = assemble(settings_for(bootstrap, "long"), registry, Health())
-    records = registry.restricted_registry(["scorer_records_total"])
-    looks: list[Figures] = []
-
-    def count() -> int:
-        (family,) = records.collect()
-        return int(family.samples[0].value)
+    count, looks = counter_of(registry), list[Figures]()
 
     def observe() -> None:
         while not (first := count()):
@@ -188,32 +175,24 @@ def answer(bootstrap: str, rows: str, name: str, group: str, folder: str) -> obj
 
 def measure(bootstrap: str, *, rows: int, runs: int, long: int) -> dict[str, Any]:
     """Fill the topics, run the cases in turns, then the long one."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    topics = [*TOPICS, *(case.topic for case in CASES)]
-    for created in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics]).values():
-        created.result(30)
+    make_topics(bootstrap, [*TOPICS, *(case.topic for case in CASES)])
     runs_of: dict[str, list[Figures]] = {case.name: [] for case in CASES}
     with tempfile.TemporaryDirectory() as folder:
         sizes = {}
         for case in CASES:
             if case.features:
                 write_model(Path(folder) / f"{case.features}.onnx", case.features)
-                wide = fill_wide(bootstrap, case.topic, rows, case.features)
-                sizes[case.name] = wide["bytes_a_row"]
+                values = wide_events(rows, case.features)
             else:
-                mix = {"frauds": case.frauds, "bad_every": case.bad_every}
-                usual = fill(bootstrap, rows, topic=case.topic, **mix)  # type: ignore[arg-type]
-                sizes[case.name] = usual["bytes_a_row"]
+                values = events(rows, frauds=case.frauds, bad_every=case.bad_every)
+            sizes[case.name] = write(bootstrap, case.topic, values)["bytes_a_row"]
         for run in range(runs):
             for case in CASES:
                 group = f"{case.topic}-{run}"
                 found = child(bootstrap, str(rows), case.name, group, folder)
                 runs_of[case.name].append(found)
                 click.echo(as_line(case.name, found, rows), err=True)
-        medians = {
-            name: {key: statistics.median(run[key] for run in each) for key in each[0]}
-            for name, each in runs_of.items()
-        }
+        medians = medians_of(runs_of)
         looks: list[Figures] = []
         if long:
             click.echo(f"writing {long:,} events", err=True)

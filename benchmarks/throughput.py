@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,17 +55,14 @@ def settings_for(bootstrap: str, group: str, **changes: Any) -> Settings:  # noq
     )
 
 
-def fill(
-    bootstrap: str,
-    rows: int,
-    *,
-    topic: str = TOPICS[0],
-    frauds: float = FRAUDS,
-    bad_every: int = BAD_EVERY,
-) -> Figures:
-    """Write synthetic events of about 800 bytes, one in `bad_every` cut short; describe them."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": "20", "acks": "1"})
-    size = sent = 0
+def fill(bootstrap: str, rows: int) -> Figures:
+    """Write synthetic events of about 800 bytes, one in a thousand cut short; describe them."""
+    return write(bootstrap, TOPICS[0], events(rows, frauds=FRAUDS, bad_every=BAD_EVERY))
+
+
+def events(rows: int, *, frauds: float, bad_every: int) -> Iterator[bytes]:
+    """Yield the values of synthetic events of about 800 bytes, one in `bad_every` cut short."""
+    sent = 0
     # Digits as a real feature pipeline writes them: the generator's six decimals would be kind.
     noise = np.random.default_rng(1)
     for chunk in generate(rows, seed=1, fraud_rate=frauds):
@@ -73,19 +70,52 @@ def fill(
         for row in chunk.tolist():
             event = dict(zip(COLUMNS[:-1], row, strict=False))
             value = msgspec.json.encode({"transaction_id": f"t-{sent:09d}", **event})
-            if sent % bad_every == bad_every // 2:
-                value = value[:-9]
-            size += len(value)
-            while True:
-                try:
-                    producer.produce(topic, value)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
+            yield value[:-9] if sent % bad_every == bad_every // 2 else value
             sent += 1
-        producer.poll(0)
+
+
+def write(bootstrap: str, topic: str, values: Iterable[bytes]) -> Figures:
+    """Write values to a topic; say how many, and how large."""
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": "20", "acks": "1"})
+    size = sent = 0
+    for value in values:
+        while True:
+            try:
+                producer.produce(topic, value)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        size += len(value)
+        sent += 1
     producer.flush()
     return {"rows": sent, "bytes_a_row": size / sent}
+
+
+def make_topics(bootstrap: str, topics: Iterable[str]) -> None:
+    """Make topics of one partition each."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    for created in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics]).values():
+        created.result(30)
+
+
+def counter_of(registry: CollectorRegistry) -> Callable[[], int]:
+    """Return what tells how many records a service has read."""
+    # One metric: collecting all of them would be measured too.
+    records = registry.restricted_registry(["scorer_records_total"])
+
+    def count() -> int:
+        (family,) = records.collect()
+        return int(family.samples[0].value)
+
+    return count
+
+
+def medians_of(runs: Mapping[str, Sequence[Figures]]) -> dict[str, Figures]:
+    """Return the median of each figure, by what was run."""
+    return {
+        name: {key: statistics.median(run[key] for run in each) for key in each[0]}
+        for name, each in runs.items()
+    }
 
 
 def measure(count: Callable[[], int], rows: int) -> Figures:
@@ -113,16 +143,11 @@ def run_service(bootstrap: str, group: str, rows: int, **changes: Any) -> Figure
     settings = settings_for(bootstrap, group, **changes)
     registry = CollectorRegistry()
     service, *_ = assemble(settings, registry, Health())
-    records = registry.restricted_registry(["scorer_records_total"])
     found: Figures = {}
 
     def observe() -> None:
-        found.update(measure(count, rows))
+        found.update(measure(counter_of(registry), rows))
         service.stop()
-
-    def count() -> int:
-        (family,) = records.collect()  # one metric: collecting all of them would be measured too
-        return int(family.samples[0].value)
 
     def value(name: str, **labels: str) -> float:
         return registry.get_sample_value(name, labels) or 0.0
@@ -257,16 +282,11 @@ def main(*, rows: int, runs: int, as_json: bool, child: tuple[str, str, str] | N
         print(json.dumps(KINDS[kind](bootstrap, group, rows)))
         return
     with local_kafka(quick=False) as kafka:
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-        for created in admin.create_topics([NewTopic(t, 1, 1) for t in TOPICS]).values():
-            created.result()
+        make_topics(kafka.bootstrap, TOPICS)
         print(f"writing {rows:,} events...", file=sys.stderr)
         topic = fill(kafka.bootstrap, rows)
         found = run_all(kafka.bootstrap, rows, runs)
-    medians = {
-        kind: {key: statistics.median(run[key] for run in each) for key in each[0]}
-        for kind, each in found.items()
-    }
+    medians = medians_of(found)
     if as_json:
         print(json.dumps({"topic": topic, "runs": found, "medians": medians}))
         return

@@ -1,6 +1,5 @@
 """Reads deploy/compose.yaml, and starts its services as processes of this machine."""
 
-import os
 import shlex
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.environ import own_environ
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 OURS = ("stream-scorer", "stream-scorer-people")
@@ -55,7 +56,7 @@ def started(name: str, folder: Path, here: Mapping[str, str], **changes: str) ->
     environ = {key: str(value) for key, value in service["environment"].items()}
     for word, replacement in here.items():
         environ = {key: value.replace(word, replacement) for key, value in environ.items()}
-    own = {key: value for key, value in os.environ.items() if not key.startswith("SCORER_")}
+    own = own_environ()
     log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

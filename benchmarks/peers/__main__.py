@@ -2,7 +2,6 @@
 
 import json
 import platform
-import statistics
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import Any
 
 import click
 import numpy as np
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.peers.environments import command_of
-from benchmarks.peers.measuring import Failed, Figures, Topics, backlog, latency, oracle
+from benchmarks.peers.measuring import Failed, Topics, backlog, latency, oracle
 from benchmarks.peers.page import write
 from benchmarks.peers.table import PEERS, Peer
-from benchmarks.throughput import TOPICS, fill
+from benchmarks.throughput import TOPICS, Figures, fill, make_topics, medians_of
 from producer.figures import COLUMNS
 from producer.generate import generate
 from stream_scorer import __version__
@@ -82,8 +80,7 @@ def measure(
 ) -> dict[str, Any]:
     """Run all in turn, `runs` times; then the latency of each."""
     source = TOPICS[0]
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    admin.create_topics([NewTopic(source, 1, 1)])[source].result(30)
+    make_topics(kafka.bootstrap, [source])
     say(f"writing {rows:,} events")
     topic = fill(kafka.bootstrap, rows)
     wanted = oracle(kafka.bootstrap, source)
@@ -111,11 +108,8 @@ def measure(
             except Failed as exc:
                 sys.exit(str(exc))
             say(f"latency: {peer.name}: {shown(waits[peer.name])}")
-    medians = {
-        name: {key: statistics.median(run[key] for run in each) for key in each[0]}
-        for name, each in found.items()
-    }
     alerts = {"alerts": len(wanted)}
+    medians = medians_of(found)
     return {"topic": topic | alerts, "runs": found, "medians": medians, "latency": waits}
 
 

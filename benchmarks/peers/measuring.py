@@ -1,7 +1,6 @@
 """Starts a peer, reads its alerts, and tells from them how fast it is and what it costs."""
 
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -13,18 +12,18 @@ from itertools import cycle
 import numpy as np
 import onnxruntime
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 from numpy.typing import NDArray
 
 from benchmarks.latency import Times, reading, send
 from benchmarks.peers.table import Peer
+from benchmarks.throughput import Figures, make_topics
 from producer.figures import COLUMNS
 from stream_scorer.config import SHIPPED_MODEL
+from tests.environ import own_environ
 from tests.integration.stream import wait_for
 from tests.integration.test_stream import events
 from tests.usage import usage
 
-Figures = dict[str, float]
 FEATURES = COLUMNS[:-1]
 # Seconds without a new alert after which a peer has failed; faust needs 60 for the whole topic.
 PATIENCE_S = 60.0
@@ -49,9 +48,7 @@ class Topics:
         """Make them, of one partition each; `source` is there already if it is given."""
         made = cls(source or f"{name}-in", f"{name}-alerts", f"{name}-dlq")
         new = [made.alerts, made.dead_letters] + ([] if source else [made.source])
-        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        for each in admin.create_topics([NewTopic(topic, 1, 1) for topic in new]).values():
-            each.result(30)
+        make_topics(bootstrap, new)
         return made
 
 
@@ -122,9 +119,8 @@ def running(
 
 def environ_of(peer: Peer, bootstrap: str, topics: Topics) -> Mapping[str, str]:
     """Return what tells a peer its topics, in its own words."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     return {
-        **own,
+        **own_environ(),
         "SCORER_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "SCORER_GROUP_ID": topics.alerts,
         "SCORER_TRANSACTIONS_TOPIC": topics.source,

@@ -121,18 +121,6 @@ class Reader:
             self._topic_ids = self._ask_ids(names)
         except KafkaException as exc:
             raise KafkaTrouble(f"Kafka does not answer: {exc.args[0].str()}") from exc
-        held = self._held()
-        new = {(name, number) for name in names for number in there[name].partitions}
-        new -= self._assigned
-        if not new:
-            return
-        self._consumer.incremental_assign(
-            [TopicPartition(*each, held.get(each, 0)) for each in sorted(new)]
-        )
-        self._assigned |= new
-
-    def _held(self) -> dict[tuple[str, int], int]:
-        """Return how far each partition is read, without what was read of topics now deleted."""
         with self._database.reading() as connection:
             rows = connection.execute(select(schema.ingest)).all()
         old = {
@@ -140,19 +128,31 @@ class Reader:
             for row in rows
             if row.topic_id and row.topic_id != self._topic_ids.get(row.topic, row.topic_id)
         }
-        for topic, topic_id in sorted(old.items()):
-            with self._database.writing() as connection:
-                if forget(connection, topic, topic_id):
-                    logger.warning(
-                        "%s was made anew: it is read from its beginning",
-                        topic,
-                        extra=event("topic_made_anew", topic=topic),
-                    )
-        stale = {each for each in self._assigned if each[0] in old}
+        for each in sorted(old.items()):
+            self._let_go(*each)
+        new = {(name, number) for name in names for number in there[name].partitions}
+        new -= self._assigned
+        if not new:
+            return
+        held = {(row.topic, row.partition): row.next_offset for row in rows if row.topic not in old}
+        self._consumer.incremental_assign(
+            [TopicPartition(*each, held.get(each, 0)) for each in sorted(new)]
+        )
+        self._assigned |= new
+
+    def _let_go(self, topic: str, topic_id: str) -> None:
+        """Read a topic no longer that was deleted, and forget how far it was read."""
+        with self._database.writing() as connection:
+            if forget(connection, topic, topic_id):
+                logger.warning(
+                    "%s was made anew: it is read from its beginning",
+                    topic,
+                    extra=event("topic_made_anew", topic=topic),
+                )
+        stale = {each for each in self._assigned if each[0] == topic}
         if stale:
             self._consumer.incremental_unassign([TopicPartition(*each) for each in stale])
             self._assigned -= stale
-        return {(row.topic, row.partition): row.next_offset for row in rows if row.topic not in old}
 
 
 def trouble(message: Message) -> bool:

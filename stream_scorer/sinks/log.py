@@ -3,7 +3,7 @@
 import logging
 
 from stream_scorer.logs import event
-from stream_scorer.records import Outcome, Record
+from stream_scorer.records import Outcome, Record, place_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class LogSink:
                 at.partition(),
                 at.offset(),
                 alert.probability,
-                extra=event("alert", **place_of(at), probability=alert.probability),
+                extra=event("alert", **where(at), probability=alert.probability),
             )
         for letter in outcome.dead_letters:
             at = letter.record
@@ -37,13 +37,13 @@ class LogSink:
                 at.offset(),
                 letter.reject.code,
                 letter.reject.reason,
-                extra=event("dead_letter", **place_of(at), code=letter.reject.code),
+                extra=event("dead_letter", **where(at), code=letter.reject.code),
             )
 
     def flush(self) -> None:
         """Do nothing: lines are not held back."""
 
 
-def place_of(record: Record) -> dict[str, object]:
+def where(record: Record) -> dict[str, object]:
     """Return where a record stands, as fields."""
-    return {"topic": record.topic(), "partition": record.partition(), "offset": record.offset()}
+    return dict(zip(("topic", "partition", "offset"), place_of(record), strict=True))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from os import environ
 from pathlib import Path
 
 import httpx
@@ -17,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from stream_scorer.console import accounts
 from stream_scorer.console.database import Database
 from stream_scorer.console.people import Role
+from tests.environ import own_environ
 from tests.integration.stream import Stream
 
 NO_KAFKA = "127.0.0.1:1"  # where nobody answers: the console serves all the same
@@ -71,7 +71,7 @@ def running(folder: Path, url: str, settings: Mapping[str, str] | None = None) -
     """Start the command and give the console; at the end it must stop with 0."""
     log = folder / "console.log"
     env = {
-        **{name: value for name, value in environ.items() if not name.startswith("SCORER_")},
+        **own_environ(),
         "SCORER_CONSOLE_DATABASE": url,
         "SCORER_CONSOLE_PORT": "0",
         "SCORER_KAFKA_BOOTSTRAP_SERVERS": NO_KAFKA,

@@ -1,7 +1,6 @@
 """Monitors as processes of their own on fresh topics, and what they must come to."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from stream_scorer.monitor.figures import of_window
 from stream_scorer.monitor.joined import Event
 from stream_scorer.monitor.reading import Decoder, NotOurs
 from stream_scorer.topics import TopicReader
+from tests.environ import own_environ
 from tests.integration.stream import WAIT_S, wait_for
 from tests.test_monitor_ledger import expected
 
@@ -102,7 +102,7 @@ class Watched:
         self.producer = Producer({"bootstrap.servers": self.bootstrap, "compression.type": "lz4"})
 
     def start(self, *module: str, **environ: str) -> Monitor:
-        own = {k: v for k, v in os.environ.items() if not k.startswith("SCORER_")}
+        own = own_environ()
         log = self.folder / f"monitor-{len(self.monitors)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

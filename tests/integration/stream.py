@@ -1,6 +1,5 @@
 """A scorer as a process of its own on fresh topics of a real Kafka, and eyes on what it does."""
 
-import os
 import re
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from confluent_kafka.admin import (
 from stream_scorer.clients import settled
 from stream_scorer.config import Settings
 from stream_scorer.topics import TopicReader
+from tests.environ import own_environ
 
 WAIT_S = 90.0
 
@@ -157,7 +157,7 @@ class Stream:
 
     def start(self, *command: str, **environ: str) -> Scorer:
         """Start a scorer, or another module of ours; it need not have joined the group yet."""
-        own = {k: v for k, v in os.environ.items() if not k.startswith("SCORER_")}
+        own = own_environ()
         log = self.folder / f"scorer-{len(self.scorers)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

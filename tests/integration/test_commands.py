@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from producer.generate import csv_lines
+from tests.environ import own_environ
 from tests.integration.stream import Stream, fresh_stream
 
 pytestmark = pytest.mark.integration
@@ -32,7 +32,7 @@ def command(
     *arguments: str, stream: Stream | None = None, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `stream-scorer` to its end."""
-    own = {k: v for k, v in os.environ.items() if not k.startswith("SCORER_")}
+    own = own_environ()
     if stream is not None:
         own |= {
             "SCORER_KAFKA_BOOTSTRAP_SERVERS": stream.bootstrap,

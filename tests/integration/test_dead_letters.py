@@ -1,7 +1,6 @@
 """Dead letters on a real Kafka: listed, shown, and redriven each exactly once, kill -9 or not."""
 
 import json
-import os
 import random
 import re
 import subprocess
@@ -20,6 +19,7 @@ from stream_scorer.dead_letters.marks import Ledger
 from stream_scorer.dead_letters.running import make_producer
 from stream_scorer.records import Headers
 from tests.dead_letters import letter_headers
+from tests.environ import own_environ
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_commands import command
 from tests.records import event, record
@@ -180,7 +180,7 @@ def test_kill_in_the_middle_and_a_second_run_redrive_each_once(stream: Stream) -
     wanted = write_letters(stream, 4000)
     target = create(stream, "again")
     for done in (100, 400):
-        own = {k: v for k, v in os.environ.items() if not k.startswith("SCORER_")}
+        own = own_environ()
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "stream_scorer", "dead-letters", "redrive"),

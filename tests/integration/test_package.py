@@ -1,18 +1,17 @@
 """What is released: a wheel and an sdist; the wheel alone, with what it depends on, serves."""
 
-import os
-import shutil
 import subprocess
 import sys
 import tarfile
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.gate import tree_of
 from stream_scorer import __version__
+from tests.environ import own_environ
 from tests.faults.oracle import ALERT, Workload
 from tests.integration.stream import Stream, fresh_stream
 
@@ -23,21 +22,14 @@ MOST_MB = 200
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give a folder with wheel and sdist, built of a copy of what git has."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with wheel and sdist, built of a copy of what git has."""
     folder = tmp_path_factory.mktemp("package")
-    source = folder / "source"
-    git = shutil.which("git")
-    assert git, "git is missing"
-    trees = [git, "-C", str(ROOT), "worktree"]
-    subprocess.run([*trees, "add", "--quiet", "--detach", str(source)], check=True)
-    try:
-        build = f"from setuptools import build_meta as b; b.build_wheel({str(folder)!r})"
-        also = f"; b.build_sdist({str(folder)!r})"
+    build = f"from setuptools import build_meta as b; b.build_wheel({str(folder)!r})"
+    also = f"; b.build_sdist({str(folder)!r})"
+    with tree_of("HEAD") as source:
         subprocess.run([sys.executable, "-c", build + also], cwd=source, check=True)
-        yield folder
-    finally:
-        subprocess.run([*trees, "remove", "--force", str(source)], check=True)
+    return folder
 
 
 def test_both_hold_the_model_the_pages_and_the_licence_and_no_test(built: Path) -> None:
@@ -91,7 +83,7 @@ def test_wheel_alone_serves_the_shipped_model(installed: Path, kafka: str, tmp_p
 
 def run(python: Path, stream: Stream, folder: Path) -> None:
     """Score what is there with the installed command, then stop it."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+    own = own_environ()
     own.pop("PYTHONPATH", None)
     process = subprocess.Popen(
         [python.with_name("stream-scorer"), "run"],

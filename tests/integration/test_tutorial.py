@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.environ import own_environ
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(<!-- not in the test: [^>]*-->\n)?```sh\n(.*?)```", re.DOTALL)
@@ -27,7 +29,7 @@ def test_every_block_does_what_it_says(tmp_path: Path) -> None:
     shutil.copy(ROOT / "producer" / "transactions_data.csv", tmp_path / "producer")
     script = tmp_path / "tutorial.sh"
     script.write_text("set -euo pipefail\n" + "\n".join(blocks()) + "\necho THE END\n")
-    own = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+    own = own_environ()
     with (tmp_path / "output").open("wb") as output:
         process = subprocess.Popen(
             ["/bin/bash", script],
