@@ -59,8 +59,8 @@ def stop_in_odd_states(trial: Trial) -> None:
         trial.demand(code in codes, f"exit code {code}: {scorer.text()}")
         trial.demand("Traceback" not in scorer.text(), scorer.text())
 
-    def start() -> Scorer:
-        return trial.stream.start(**DEFAULTS, SCORER_REPLICA="odd", **SLOW)
+    def start(replica: str = "odd") -> Scorer:
+        return trial.stream.start(**DEFAULTS, SCORER_REPLICA=replica, **SLOW)
 
     kept = trial.keep("a", **SLOW)
     kept.scorer.wait_assigned()
@@ -73,7 +73,7 @@ def stop_in_odd_states(trial: Trial) -> None:
         joining = start()
         wait_for("its loop", lambda: "Scoring" in joining.text())
         stop(joining, {0})
-        first, second = start(), start()
+        first, second = start(), start("odd-2")
         wait_for("its loop", lambda: "Scoring" in first.text())
         wait_for("its loop", lambda: "Scoring" in second.text())
         stop(first, {0})

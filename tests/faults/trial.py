@@ -208,7 +208,7 @@ class Trial:
         group = self.stream.group
         try:
             return {
-                at.partition: group.get_watermark_offsets(at, 1)[1] for at in self.stream.places()
+                at.partition: group.get_watermark_offsets(at, 10)[1] for at in self.stream.places()
             }
         except KafkaException:
             return {}
