@@ -1,9 +1,11 @@
 # The commands of this repository. Python 3.11 or later, make and git are all that must be there.
 PYTHON ?= python3
 BIN := .venv/bin
+ENGINE ?= docker
+AT_ONCE := -n 2 --dist loadfile # tests wait more than they work
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-check deploy-copies lock clean
+.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-check image deploy-copies lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,7 +14,7 @@ demo: .venv/$(if $(CONSOLE),dev,demo).ok  ## see it work: a real Kafka, a scorer
 	$(BIN)/stream-scorer demo $(if $(CONSOLE),--console)
 
 test: .venv/dev.ok  ## all tests; a real Kafka is started for those that need one
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(AT_ONCE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -20,13 +22,13 @@ fuzz: .venv/dev.ok  ## 100,000 drawn records and a million mutated ones: none ma
 	$(BIN)/python -m tests.fuzz
 
 unit: .venv/dev.ok  ## the tests that need no Kafka and train no model: seconds
-	$(BIN)/python -m pytest -m "not integration and not train"
+	$(BIN)/python -m pytest $(AT_ONCE) -m "not integration and not train"
 
 check: .venv/dev.ok  ## format, lint, types, unit tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not integration and not train"
+	$(BIN)/python -m pytest -q $(AT_ONCE) -m "not integration and not train"
 
 fix: .venv/dev.ok  ## let ruff mend what it can
 	$(BIN)/ruff format
@@ -73,6 +75,11 @@ audit: .venv/dev.ok  ## known holes in what a release depends on; asks PyPI
 
 deploy-check: .venv/dev.ok  ## deploy/ as it stands: rules, manifests, Containerfile, and its processes with a real Prometheus
 	$(BIN)/python -m pytest tests/test_deploy.py tests/integration/test_operations.py
+
+image: .venv/dev.ok  ## build deploy/Containerfile's two images, and let them do what deploy-check does; ENGINE=podman
+	$(ENGINE) build -f deploy/Containerfile -t stream-scorer .
+	$(ENGINE) build -f deploy/Containerfile -t stream-scorer-people --target people .
+	ENGINE=$(ENGINE) $(BIN)/python -m pytest tests/integration/test_operations.py
 
 deploy-copies:  ## write anew the rules that deploy/kubernetes has a copy of
 	{ sed -n '1,/^spec:/p' deploy/kubernetes/prometheus/rules.yaml; sed -n '/^groups:/,$$p' deploy/prometheus/rules.yml | sed 's/^\(.\)/  \1/'; } > deploy/kubernetes/prometheus/rules.new
