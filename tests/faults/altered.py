@@ -14,7 +14,7 @@ from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
 from stream_scorer.fuse import Fuse
 from stream_scorer.guarantee import AtLeastOnce, Guarantee
-from stream_scorer.health import Health
+from stream_scorer.health import Health, Server
 from stream_scorer.live import LiveScorer
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
@@ -46,7 +46,7 @@ class Parts:
     make: Callable[[Settings], Producer] = clients.output_producer
 
 
-def build(settings: Settings, parts: Parts) -> Service:
+def build(settings: Settings, parts: Parts, registry: CollectorRegistry, health: Health) -> Service:
     """Wire the parts as `stream-scorer run` does, without what looks for new models."""
     model = Model.load(settings.model)
     scorer = parts.scorer(
@@ -56,7 +56,7 @@ def build(settings: Settings, parts: Parts) -> Service:
         cluster_id=check_cluster(settings),
         every_score=True,
     )
-    metrics = Metrics(CollectorRegistry(), model, drift_window_s=settings.drift_window_s)
+    metrics = Metrics(registry, model, drift_window_s=settings.drift_window_s)
     consumer = clients.consumer(settings, {"auto.offset.reset": "error"})
     source = parts.source(consumer, settings.transactions_topic)
     make: Callable[[], Producer] = partial(parts.make, settings)
@@ -72,7 +72,7 @@ def build(settings: Settings, parts: Parts) -> Service:
         guarantee=guarantee,
         fuse=Fuse(in_a_row=settings.dead_letters_in_a_row, ratio=settings.dead_letters_ratio),
         metrics=metrics,
-        health=Health(),
+        health=health,
         pace=Pace(settings.max_batch_rows, settings.commit_interval_ms / 1000),
     )
 
@@ -83,6 +83,8 @@ def run(settings: Settings, parts: Parts) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
-    service = build(settings, parts)
+    registry, health = CollectorRegistry(), Health()
+    service = build(settings, parts, registry, health)
     signals.drain(stop=service.stop, reload=lambda: None)
-    service.run()
+    with Server(health, registry).serving(settings.http_host, settings.http_port):
+        service.run()

@@ -10,23 +10,25 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from stream_scorer.clients import settled
 from tests.faults.cluster import Cluster
 from tests.faults.oracle import ALERT, LETTER, SCORE, Workload
 from tests.faults.proxy import Act
 from tests.faults.verifier import CLIENT, Result, Task
-from tests.integration.stream import Scorer, Stream, wait_for
+from tests.integration.stream import WAIT_S, Scorer, Stream, wait_for
 
 VERIFY_S = 300.0
 # Seconds before a scorer that ended by itself is started anew, as a supervisor would.
 RESTART_S = 0.5
 # Seconds. The load goes on over a recovery, or the next fault would come when all is done.
-RECOVERY_S = 20.0
+RECOVERY_S = 60.0
 TICK_S = 0.05
 PROTOCOL = "SCORER_KAFKA_CONSUMER_GROUP_PROTOCOL"
 DEFAULTS = {  # for the classic protocol; the broker has them for the other one
@@ -103,7 +105,6 @@ class Trial:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.workload.seed)
         self._refused: list[KafkaError] = []
-        self._struck: dict[int, int] = {}
         self.sending = threading.Lock()
         self.partitions = self.workload.partitions
         self.connect()
@@ -184,34 +185,23 @@ class Trial:
         self.sent += size
 
     def progress(self, *, timeout_s: float = 90.0) -> None:
-        """Return when more is committed than now, and all partitions are over the last fault.
+        """Return when more is committed than now, and all that stands in the input now.
 
         Otherwise the recovery from one fault would have the next one in it.
         """
-        before = self.stream.committed()
+        before, group, places = self.stream.committed(), self.stream.group, self.stream.places()
+        asks = [partial(group.get_watermark_offsets, at, 30) for at in places]
+        ends = [settled(ask, timeout_s=WAIT_S)[1] for ask in asks]
 
         def moved() -> bool:
-            return self.stream.committed() > before and self._is_over()
+            try:
+                held = [max(0, at.offset) for at in group.committed(places, timeout=10)]
+            except KafkaException:
+                return False
+            over = all(offset >= end for offset, end in zip(held, ends, strict=True))
+            return over and sum(held) > before
 
         wait_for("progress", moved, timeout_s=timeout_s)
-
-    def _is_over(self) -> bool:
-        """Tell whether each partition has moved beyond where it ended at the last fault."""
-        try:
-            held = self.stream.group.committed(self.stream.places(), timeout=10)
-        except KafkaException:
-            return False
-        return all(at.offset > self._struck.get(at.partition, -1) for at in held)
-
-    def _ends(self) -> dict[int, int]:
-        """Return where the partitions of the input end; nothing if a broker is away."""
-        group = self.stream.group
-        try:
-            return {
-                at.partition: group.get_watermark_offsets(at, 10)[1] for at in self.stream.places()
-            }
-        except KafkaException:
-            return {}
 
     def meet(self, api_key: int, act: Act) -> None:
         """Let the proxy act once on a request of that kind; return when it has."""
@@ -226,7 +216,6 @@ class Trial:
         """Tell the verifier that a fault happens now, or that one is over."""
         self.faults += 1
         self._order({"fault": time.monotonic()})
-        self._struck = self._ends()
 
     @contextmanager
     def outage(self) -> Iterator[None]:

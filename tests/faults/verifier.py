@@ -219,13 +219,18 @@ def as_bytes(text: str | bytes | None) -> bytes:
     return text.encode() if isinstance(text, str) else text or b""
 
 
+def admin(task: Task) -> AdminClient:
+    """Return a new client that asks for topics and ends."""
+    return AdminClient({"bootstrap.servers": task.bootstrap, **CLIENT})
+
+
 class Watch:
     """Takes samples of offsets and reads the outcomes that count, until it is told to stop."""
 
     def __init__(self, task: Task) -> None:
         """Begin both, each in a thread."""
         self._task = task
-        self._client = AdminClient({"bootstrap.servers": task.bootstrap, **CLIENT})
+        self._client = admin(task)
         # Never subscribes, so it is no member: it only asks for the group's offsets.
         self._group = Consumer(
             {
@@ -275,7 +280,11 @@ class Watch:
 
     def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
         """Return the partitions that topics have now."""
-        known = self._client.list_topics(timeout=ASK_S).topics
+        try:
+            known = self._client.list_topics(timeout=ASK_S).topics
+        except KafkaException:  # one that saw its only broker go may know none any more
+            self._client = admin(self._task)
+            raise
         return [TopicPartition(t, n) for t in topics for n in known[t].partitions]
 
     def _look(self) -> None:
