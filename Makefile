@@ -73,8 +73,8 @@ audit: .venv/dev.ok  ## known holes in what a release depends on; asks PyPI
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/service.txt
 	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/people.txt
 
-deploy-check: .venv/dev.ok  ## deploy/ as it stands: rules, manifests, Containerfile, and its processes with a real Prometheus
-	$(BIN)/python -m pytest tests/test_deploy.py tests/integration/test_operations.py
+deploy-check: .venv/dev.ok  ## deploy/ as it stands: rules, manifests, Containerfile, and its processes with a real Prometheus, and every alert by its own fault
+	$(BIN)/python -m pytest tests/test_deploy.py tests/integration/test_operations.py tests/integration/test_alerts_fire.py
 
 image: .venv/dev.ok  ## build deploy/Containerfile's two images, and let them do what deploy-check does; ENGINE=podman
 	$(ENGINE) build -f deploy/Containerfile -t stream-scorer .
