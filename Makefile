@@ -2,10 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ENGINE ?= docker
+PYTHONS ?= python3.12 python3.13
+KAFKAS ?= 3.9.1 4.0.0
+# KIP-848's groups are Kafka 4's.
+STREAMS := tests/integration/test_stream.py tests/integration/test_exactly_once.py tests/integration/test_dead_letters.py -k "not consumer"
 AT_ONCE := -n 2 --dist loadfile # tests wait more than they work
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-check image deploy-copies lock clean
+.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-check image matrix deploy-copies lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +84,10 @@ image: .venv/dev.ok  ## build deploy/Containerfile's two images, and let them do
 	$(ENGINE) build -f deploy/Containerfile -t stream-scorer .
 	$(ENGINE) build -f deploy/Containerfile -t stream-scorer-people --target people .
 	ENGINE=$(ENGINE) $(BIN)/python -m pytest tests/integration/test_operations.py
+
+matrix: .venv/dev.ok  ## unit tests by other Pythons, streams on other Kafkas: PYTHONS="python3.12 python3.13" KAFKAS="3.9.1 4.0.0"
+	for each in $(PYTHONS); do rm -rf build/python; git clone -q . build/python; $(MAKE) -C build/python unit PYTHON=$$each || exit 1; done
+	for each in $(KAFKAS); do TEST_KAFKA_VERSION=$$each $(BIN)/python -m pytest $(STREAMS) || exit 1; done
 
 deploy-copies:  ## write anew the rules that deploy/kubernetes has a copy of
 	{ sed -n '1,/^spec:/p' deploy/kubernetes/prometheus/rules.yaml; sed -n '/^groups:/,$$p' deploy/prometheus/rules.yml | sed 's/^\(.\)/  \1/'; } > deploy/kubernetes/prometheus/rules.new

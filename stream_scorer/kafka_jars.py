@@ -15,7 +15,7 @@ KAFKA_VERSION = "4.1.0"
 LARGE_JAR_BYTES = 1_000_000  # worth a line where no progress bar can be shown
 
 
-def kafka_jars() -> list[Path]:
+def kafka_jars(version: str = KAFKA_VERSION) -> list[Path]:
     """Return Kafka's jars, fetched once into the user's cache; progress is shown."""
     try:
         import jgo
@@ -37,14 +37,14 @@ def kafka_jars() -> list[Path]:
 
         try:
             environment = jgo.build(
-                f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
+                f"org.apache.kafka:kafka_2.13:{version}",
                 resolver=PythonResolver(progress_callback=show),  # type: ignore[arg-type]
             )
         except PermissionError as exc:
             raise KafkaTrouble(f"{exc.filename} cannot be written: Kafka is kept there") from exc
         except (OSError, RuntimeError) as exc:  # requests' errors are OSErrors
             raise KafkaTrouble(
-                f"cannot fetch Apache Kafka {KAFKA_VERSION} (45 MB, needed once): is the Maven "
+                f"cannot fetch Apache Kafka {version} (45 MB, needed once): is the Maven "
                 f"repository reachable? ({type(exc).__name__})"
             ) from exc
     jars = [Path(jar) for jar in environment.all_jars]

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from stream_scorer.errors import KafkaTrouble
-from stream_scorer.kafka_jars import find_java, kafka_jars
+from stream_scorer.kafka_jars import KAFKA_VERSION, find_java, kafka_jars
 
 # Seconds. One broker answers after 2 to 3, three after 10; a busy machine takes longer.
 START_TIMEOUT_S = 90.0
@@ -82,7 +82,7 @@ class LocalKafka:
 
 
 @contextlib.contextmanager
-def local_kafka(
+def local_kafka(  # noqa: PLR0913 - what a cluster is made of
     *,
     brokers: int = 1,
     data: Path | None = None,
@@ -90,15 +90,17 @@ def local_kafka(
     quick: bool = True,
     listeners: Sequence[Sequence[Listener]] = (),
     settings: Mapping[str, str] = NO_SETTINGS,
+    version: str = KAFKA_VERSION,
 ) -> Iterator[LocalKafka]:
     """Run a cluster for the length of the `with` block.
 
     `data` keeps the records there; otherwise a temporary folder is used and removed. `port` is the
     first broker's (the others follow it); otherwise free ones are taken. `quick` starts faster and
     works slower. `listeners` has those of each broker, or nothing; `settings` are Kafka's,
-    and win over ours. Raises KafkaTrouble if there is no Java, no network, or no answer in time.
+    and win over ours; `version` is Kafka's.
+    Raises KafkaTrouble if there is no Java, no network, or no answer in time.
     """
-    jars, java = kafka_jars(), find_java()
+    jars, java = kafka_jars(version), find_java()
     ports = [port + i for i in range(brokers)] if port else free_ports(brokers)
     for each in ports:
         refuse_taken(each)

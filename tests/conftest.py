@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_scorer.kafka_jars import KAFKA_VERSION
 from stream_scorer.local_kafka import local_kafka
 from stream_scorer.model import Model
 from tests.bundles import write_bundle
@@ -41,4 +42,5 @@ def kafka() -> Iterator[str]:
             container = KafkaContainer("apache/kafka:4.1.0")
             yield stack.enter_context(container).get_bootstrap_server()
         else:
-            yield stack.enter_context(local_kafka()).bootstrap
+            version = os.environ.get("TEST_KAFKA_VERSION", KAFKA_VERSION)
+            yield stack.enter_context(local_kafka(version=version)).bootstrap
