@@ -104,11 +104,11 @@ class Faults:
         self.port = dict(zip(names, free_ports(len(names)), strict=True))
         self.scorers: list[Scorer] = []
 
-    def stream(self, name: str, *, bootstrap: str = "") -> Stream:
+    def stream(self, name: str) -> Stream:
         """Return topics of their own; their scorers write their logs into a folder of its own."""
         folder = self.folder / name
         folder.mkdir()
-        made = fresh_stream(bootstrap or self.made.bootstrap, folder, partitions=2)
+        made = fresh_stream(self.made.bootstrap, folder, partitions=2)
         return self.stack.enter_context(made)
 
     def start(self, stream: Stream, name: str, *command: str, **environ: str) -> Scorer:
