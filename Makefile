@@ -9,7 +9,7 @@ STREAMS := tests/integration/test_stream.py tests/integration/test_exactly_once.
 AT_ONCE := -n 2 --dist loadfile # tests wait more than they work
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
-.PHONY: help demo test fuzz unit check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-check image matrix deploy-copies lock clean
+.PHONY: help demo test fuzz unit lint check fix train bench bench-peers bench-gate faults soak watchers million docs release audit deploy-check image matrix deploy-copies lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,14 +25,15 @@ test: .venv/dev.ok  ## all tests; a real Kafka is started for those that need on
 fuzz: .venv/dev.ok  ## 100,000 drawn records and a million mutated ones: none may escape
 	$(BIN)/python -m tests.fuzz
 
-unit: .venv/dev.ok  ## the tests that need no Kafka and train no model: seconds
-	$(BIN)/python -m pytest $(AT_ONCE) -m "not integration and not train"
+unit: .venv/dev.ok  ## the tests that need no Kafka and train no model
+	$(BIN)/python -m pytest -q $(AT_ONCE) -m "not integration and not train"
 
-check: .venv/dev.ok  ## format, lint, types, unit tests
+check: lint unit  ## format, lint, types, unit tests
+
+lint: .venv/dev.ok  ## format, lint, types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q $(AT_ONCE) -m "not integration and not train"
 
 fix: .venv/dev.ok  ## let ruff mend what it can
 	$(BIN)/ruff format

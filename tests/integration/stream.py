@@ -126,7 +126,12 @@ class Stream:
         )
         # Never subscribes, so it is no member: it only asks for the group's offsets.
         self.group = Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": s.group_id, "log_level": 0}
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": s.group_id,
+                "topic.metadata.refresh.interval.ms": 1000,  # partitions are added
+                "log_level": 0,
+            }
         )
 
     def names(self) -> dict[str, str]:
