@@ -92,7 +92,7 @@ def test_any_feature_names_will_do(names: tuple[str, ...]) -> None:
         (b'{"Time":1,"V1":1e400,"Amount":3}', "RANGE"),
         (b'{"Time":1,"V1":' + b"9" * 5000 + b',"Amount":3}', "RANGE"),
         (b'{"Time":1,"V1":2,"note":"NaN","Amount":}', "DECODE"),
-        (b'{"x":' + b"[" * 100_000, "LIMIT"),
+        (b'{"x":' + b"[" * 1_000_000, "LIMIT"),  # Python 3.14 takes 100,000
     ],
 )
 def test_bad_value_is_named_by_its_code(value: bytes | None, code: str) -> None:
