@@ -5,12 +5,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from stream_scorer.kafka_jars import KAFKA_VERSION
 from stream_scorer.local_kafka import local_kafka
 from stream_scorer.model import Model
 from tests.bundles import write_bundle
+
+# A machine that is busy with something else breaks no rule.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -333,7 +333,7 @@ ENDS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     written=st.lists(LETTERS, min_size=1, max_size=3),
     runs=st.lists(st.tuples(CHOICES, st.none() | st.integers(1, 15), ENDS), max_size=6),
