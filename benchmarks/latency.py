@@ -25,7 +25,7 @@ from benchmarks.throughput import make_topics
 from producer.figures import COLUMNS
 from producer.generate import generate
 from stream_scorer.local_kafka import local_kafka
-from tests.integration.stream import fresh_stream
+from tests.integration.stream import beside, fresh_stream
 from tests.integration.test_stream import events
 
 # The broker compiles itself meanwhile: on two cores that is felt for as long.
@@ -57,10 +57,10 @@ def reading(bootstrap: str, topic: str, times: Times) -> Iterator[None]:
             "fetch.queue.backoff.ms": "5",
         }
     )
-    assigned, done = threading.Event(), threading.Event()
+    assigned = threading.Event()
     reader.subscribe([topic], on_assign=lambda *_: assigned.set())
 
-    def read() -> None:
+    def read(done: threading.Event) -> None:
         while not done.is_set():
             message = reader.poll(0.05)
             now = time.perf_counter()
@@ -69,16 +69,13 @@ def reading(bootstrap: str, topic: str, times: Times) -> Iterator[None]:
                 if sent is not None:
                     times.took.append(now - sent)
 
-    thread = threading.Thread(target=read)
-    thread.start()
     try:
-        if not assigned.wait(30):
-            raise SystemExit(f"{topic} is not assigned")
-        time.sleep(0.5)
-        yield
+        with beside(read):
+            if not assigned.wait(30):
+                raise SystemExit(f"{topic} is not assigned")
+            time.sleep(0.5)
+            yield
     finally:
-        done.set()
-        thread.join()
         reader.close()
 
 

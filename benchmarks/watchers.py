@@ -35,7 +35,7 @@ from stream_scorer.console.people import Role
 from stream_scorer.local_kafka import local_kafka
 from tests.console.browser import CHROMIUM
 from tests.console.running import Console, over
-from tests.integration.stream import Stream, fresh_stream
+from tests.integration.stream import Stream, beside, fresh_stream
 from tests.integration.test_stream import events
 from tests.usage import usage
 
@@ -108,10 +108,9 @@ def transactions() -> Iterator[tuple[str, bytes]]:
 @contextlib.contextmanager
 def feeding(stream: Stream, rate: int) -> Iterator[None]:
     """Send so many transactions a second until the block ends."""
-    done = threading.Event()
     waiting = transactions()
 
-    def feed() -> None:
+    def feed(done: threading.Event) -> None:
         begun, sent = time.monotonic(), 0
         while not done.wait(0.02):
             due = int((time.monotonic() - begun) * rate) - sent
@@ -119,13 +118,8 @@ def feeding(stream: Stream, rate: int) -> Iterator[None]:
             stream.send(piece)
             sent += len(piece)
 
-    feeder = threading.Thread(target=feed)
-    feeder.start()
-    try:
+    with beside(feed):
         yield
-    finally:
-        done.set()
-        feeder.join()
 
 
 def signed_in(console: Console) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -92,7 +93,9 @@ def test_any_feature_names_will_do(names: tuple[str, ...]) -> None:
         (b'{"Time":1,"V1":1e400,"Amount":3}', "RANGE"),
         (b'{"Time":1,"V1":' + b"9" * 5000 + b',"Amount":3}', "RANGE"),
         (b'{"Time":1,"V1":2,"note":"NaN","Amount":}', "DECODE"),
-        (b'{"x":' + b"[" * 1_000_000, "LIMIT"),  # Python 3.14 takes 100,000
+        (b'{"x":' + b"[" * 1_000_000, "LIMIT"),
+        # From 3.14 on Python goes by the stack that is left: it reads on to where the text ends.
+        (b'{"x":' + b"[" * 100_000, "DECODE" if sys.version_info >= (3, 14) else "LIMIT"),
     ],
 )
 def test_bad_value_is_named_by_its_code(value: bytes | None, code: str) -> None:

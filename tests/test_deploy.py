@@ -22,6 +22,7 @@ from stream_scorer.monitor.board import Board
 from tests.compose import DEPLOY, command_of, compose, our_services
 
 KUBERNETES = DEPLOY / "kubernetes"
+RULES = (DEPLOY / "prometheus/rules.yml").read_text()
 KUBERNETES_VERSION = "1.33"
 SUFFIXES = {
     "counter": ("_total",),
@@ -31,14 +32,14 @@ SUFFIXES = {
 }
 
 
-def rules() -> Iterator[dict[str, Any]]:
+def rules(text: str = RULES) -> Iterator[dict[str, Any]]:
     """Yield each recording and each alerting rule."""
-    for group in yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"]:
+    for group in yaml.safe_load(text)["groups"]:
         yield from group["rules"]
 
 
-def alerts() -> list[dict[str, Any]]:
-    return [rule for rule in rules() if "alert" in rule]
+def alerts(text: str = RULES) -> list[dict[str, Any]]:
+    return [rule for rule in rules(text) if "alert" in rule]
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +214,7 @@ def test_topics_are_those_of_the_settings() -> None:
 
 def test_rules_for_prometheus_operator_are_those_they_are_a_copy_of() -> None:
     wrapped = yaml.safe_load((KUBERNETES / "prometheus/rules.yaml").read_text())["spec"]
-    assert wrapped == yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())
+    assert wrapped == yaml.safe_load(RULES)
 
 
 def test_commands_of_services_are_commands() -> None:

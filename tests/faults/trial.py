@@ -6,23 +6,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream_scorer.clients import settled
 from tests.faults.cluster import Cluster
 from tests.faults.oracle import ALERT, LETTER, SCORE, Workload
 from tests.faults.proxy import Act
 from tests.faults.verifier import CLIENT, Result, Task
-from tests.integration.stream import WAIT_S, Scorer, Stream, wait_for
+from tests.integration.stream import Scorer, Stream, wait_for
 
 VERIFY_S = 300.0
 # Seconds before a scorer that ended by itself is started anew, as a supervisor would.
@@ -189,17 +187,11 @@ class Trial:
 
         Otherwise the recovery from one fault would have the next one in it.
         """
-        before, group, places = self.stream.committed(), self.stream.group, self.stream.places()
-        asks = [partial(group.get_watermark_offsets, at, 30) for at in places]
-        ends = [settled(ask, timeout_s=WAIT_S)[1] for ask in asks]
+        before = self.stream.committed()
+        ends = [high for _, high in self.stream.bounds()]
 
         def moved() -> bool:
-            try:
-                held = [max(0, at.offset) for at in group.committed(places, timeout=10)]
-            except KafkaException:
-                return False
-            over = all(offset >= end for offset, end in zip(held, ends, strict=True))
-            return over and sum(held) > before
+            return self.is_done(ends) and self.stream.committed() > before
 
         wait_for("progress", moved, timeout_s=timeout_s)
 
@@ -242,13 +234,13 @@ class Trial:
         if restarts:
             self.figures["restarts"] = restarts
 
-    def is_done(self) -> bool:
-        """Tell whether every partition of the input is committed up to its end."""
+    def is_done(self, ends: Sequence[int] = ()) -> bool:
+        """Tell whether every partition of the input is committed up to its end of now, or these."""
         places = self.stream.places()
         group = self.stream.group
         try:
             held = group.committed(places, timeout=10)
-            ends = [group.get_watermark_offsets(place, 10)[1] for place in places]
+            ends = ends or [group.get_watermark_offsets(place, 10)[1] for place in places]
         except KafkaException:  # a broker has just come back
             return False
         return all(at.offset >= end for at, end in zip(held, ends, strict=True))

@@ -42,6 +42,19 @@ def wait_for(what: str, reached: Callable[[], bool], *, timeout_s: float = WAIT_
         time.sleep(0.05)
 
 
+@contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run `work` in a thread for the length of the block; what it gets is set when that ends."""
+    done = threading.Event()
+    thread = threading.Thread(target=work, args=(done,))
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 @dataclass
 class Scorer:
     """A running `stream-scorer run`."""
@@ -213,11 +226,14 @@ class Stream:
 
     def written(self, topic: str) -> int:
         """Return how many records a topic holds."""
-        ends = [
+        return sum(high - low for low, high in self.bounds(topic))
+
+    def bounds(self, topic: str = "") -> list[tuple[int, int]]:
+        """Return where each partition begins and ends."""
+        return [
             settled(partial(self.group.get_watermark_offsets, place, 30), timeout_s=WAIT_S)
             for place in self.places(topic)
         ]
-        return sum(high - low for low, high in ends)
 
     def places(self, topic: str = "") -> list[TopicPartition]:
         topic = topic or self.settings.transactions_topic
@@ -227,9 +243,8 @@ class Stream:
     def load(self, events: Iterator[tuple[str, bytes]]) -> Iterator[list[str]]:
         """Send events until the block ends and a few more; give the keys sent, whole at the end."""
         keys: list[str] = []
-        done = threading.Event()
 
-        def feed() -> None:
+        def feed(done: threading.Event) -> None:
             last = False
             while not last:
                 last = done.wait(0.02)
@@ -237,13 +252,8 @@ class Stream:
                 self.send(piece)
                 keys.extend(key for key, _ in piece)
 
-        feeder = threading.Thread(target=feed)
-        feeder.start()
-        try:
+        with beside(feed):
             yield keys
-        finally:
-            done.set()
-            feeder.join()
 
     def wait_committed(self, count: int) -> None:
         wait_for(f"{count} records committed", lambda: self.committed() >= count)

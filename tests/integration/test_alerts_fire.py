@@ -7,17 +7,17 @@ import contextlib
 import re
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import count
+from datetime import UTC, datetime, timedelta
+from itertools import count, islice
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
+import trustme
 import yaml
 from confluent_kafka import Producer
 
@@ -29,19 +29,15 @@ from tests.bundles import write_bundle
 from tests.compose import DEPLOY
 from tests.faults.cluster import Cluster, cluster
 from tests.integration.monitored import Watched
-from tests.integration.stream import Scorer, Stream, fresh_stream, wait_for
+from tests.integration.stream import Scorer, Stream, beside, fresh_stream, wait_for
+from tests.integration.test_stream import events
 from tests.integration.watched import Watch, answers, watching
+from tests.test_deploy import RULES, alerts
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 HURRY = 30
-RULES = (DEPLOY / "prometheus/rules.yml").read_text()
-ALERTS = sorted(
-    rule["alert"]
-    for group in yaml.safe_load(RULES)["groups"]
-    for rule in group["rules"]
-    if "alert" in rule
-)
+ALERTS = sorted(rule["alert"] for rule in alerts())
 # Of one piece of work with all of its scorers: the others' faults would hide it, or it theirs.
 LAST = {"MonitorWithoutOwner", "MonitorDown", "ScorerDown"}
 SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -59,39 +55,32 @@ def hurried(rules: str) -> str:
 
 
 def transactions(
-    rate: float, *, frauds: float = 0.0, times: float = 1.0, bad: int = 0
+    *, frauds: float = 0.0, times: float = 1.0, bad: int = 0
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield keys and values at a rate: amounts `times` their size, every `bad`-th one no JSON."""
+    """Yield keys and values without end: amounts `times` their size, every `bad`-th one no JSON."""
     rows = np.concatenate(list(generate(20_000, seed=1, fraud_rate=frauds)))[:, : len(COLUMNS) - 1]
     rows[:, COLUMNS.index("Amount")] *= times
-    begun = time.monotonic()
-    for i in count():
-        time.sleep(max(0.0, begun + i / rate - time.monotonic()))
-        value = msgspec.json.encode(dict(zip(COLUMNS, rows[i % len(rows)].tolist(), strict=False)))
-        yield f"t{i}", b"{" if bad and i % bad == 0 else value
+    for start in count(0, len(rows)):
+        for i, (key, value) in enumerate(events(rows, start)):
+            yield key, b"{" if bad and i % bad == 0 else value
 
 
 @contextmanager
-def sending(stream: Stream, events: Iterator[tuple[str, bytes]]) -> Iterator[None]:
-    """Send one event after the other until the block ends."""
+def sending(stream: Stream, waiting: Iterator[tuple[str, bytes]], rate: float) -> Iterator[None]:
+    """Send so many events a second, one after the other, until the block ends."""
     producer = Producer({"bootstrap.servers": stream.bootstrap, "linger.ms": 20})
-    done = threading.Event()
 
-    def send() -> None:
-        for key, value in events:
-            if done.is_set():
+    def send(done: threading.Event) -> None:
+        begun = time.monotonic()
+        for i, (key, value) in enumerate(waiting):
+            if done.wait(max(0.0, begun + i / rate - time.monotonic())):
                 return
             producer.produce(stream.settings.transactions_topic, value, key)
             producer.poll(0)
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
+    with beside(send):
         yield
-    finally:
-        done.set()
-        thread.join()
-        producer.flush(10)
+    producer.flush(10)
 
 
 class Faults:
@@ -130,8 +119,8 @@ class Faults:
             SCORER_DEAD_LETTERS_IN_A_ROW="0",
             SCORER_DEAD_LETTERS_RATIO="1",
         )
-        events = transactions(1000, frauds=0.3, times=50.0, bad=2)
-        self.stack.enter_context(sending(stream, events))
+        waiting = transactions(frauds=0.3, times=50.0, bad=2)
+        self.stack.enter_context(sending(stream, waiting, 1000))
         return self.monitored(stream)
 
     def monitored(self, stream: Stream) -> Watched:
@@ -173,13 +162,12 @@ class Faults:
         forgetful.produce(stream.settings.transactions_topic, b"{}", partition=0)
         assert forgetful.flush(30) == 0
         self.stack.callback(forgetful.abort_transaction, 30)
-        self.stack.enter_context(sending(stream, transactions(30)))
+        self.stack.enter_context(sending(stream, transactions(), 30))
 
     def cut_off(self) -> None:
         """Take away the network in the middle of a backlog."""
         straight = self.stream("cut")
-        events = transactions(1e9)
-        straight.send(next(events) for _ in range(20_000))
+        straight.send(islice(transactions(), 20_000))
         scorer = self.start(
             *(straight, "cut"),
             SCORER_KAFKA_BOOTSTRAP_SERVERS=self.made.proxied,
@@ -196,7 +184,7 @@ class Faults:
         stream = self.stream("undone")
         buggy = ("tests.faults.buggy", "every-third-aborted")
         self.start(stream, "undone", *buggy, SCORER_GUARANTEE="exactly-once")
-        self.stack.enter_context(sending(stream, transactions(30)))
+        self.stack.enter_context(sending(stream, transactions(), 30))
 
     def refused(self, watch: Watch) -> None:
         """Overwrite its model's file with none; and let its certificate end in a week."""
@@ -229,17 +217,11 @@ def lag_of(stream: Stream) -> str:
 
 
 def certificate(folder: Path, *, days: int) -> Path:
-    """Make a key with a certificate of its own."""
-    openssl = shutil.which("openssl")
-    assert openssl, "openssl is missing"
+    """Make a key with a certificate that ends in so many days."""
     made = folder / "both.pem"
-    asked = f"req -x509 -newkey rsa:2048 -nodes -days {days} -subj /CN=localhost"
-    subprocess.run(
-        [openssl, *asked.split(), "-keyout", made, "-out", folder / "cert.pem"],
-        check=True,
-        capture_output=True,
-    )
-    made.write_bytes(made.read_bytes() + (folder / "cert.pem").read_bytes())
+    ends = datetime.now(UTC) + timedelta(days=days)
+    issued = trustme.CA().issue_cert("localhost", not_after=ends)
+    issued.private_key_and_cert_chain_pem.write_to_path(made)
     return made
 
 
@@ -281,19 +263,13 @@ class Seen:
     @contextmanager
     def looking(self) -> Iterator[None]:
         """Look all the time until the block ends: some are soon over."""
-        done = threading.Event()
 
-        def look() -> None:
+        def look(done: threading.Event) -> None:
             while not done.wait(0.5):
                 self.names |= self._watch.fired()
 
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
+        with beside(look):
             yield
-        finally:
-            done.set()
-            thread.join()
 
     def wait(self, wanted: set[str], timeout_s: float) -> None:
         """Return when all of these were there, or at the end: the tests say which were not."""
@@ -347,10 +323,4 @@ def test_times_of_the_rules_are_divided_and_nothing_else() -> None:
     assert hurried("rate(a[6h]) > 60 and b[2m] < 14 * 86400") == (
         "rate(a[720s]) > 60 and b[4s] < 14 * 86400"
     )
-    assert sorted(each["alert"] for each in rules_of(hurried(RULES))) == ALERTS
-
-
-def rules_of(text: str) -> list[dict[str, str]]:
-    """Return the alerts of a file of rules."""
-    groups = yaml.safe_load(text)["groups"]
-    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+    assert sorted(each["alert"] for each in alerts(hurried(RULES))) == ALERTS
