@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -215,7 +216,17 @@ def reach(client: Consumer | Producer, topic: str, side: str) -> None:
         ) from exc
 
 
-def settled(ask: Callable[[], T], *, timeout_s: float) -> T:
+# Answers that change by waiting a little.
+NOT_YET = {
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+}
+
+
+def settled(ask: Callable[[], T], *, timeout_s: float, not_yet: AbstractSet[int] = NOT_YET) -> T:
     """Return the answer of `ask`, asked again while the cluster says: not yet.
 
     So it speaks of what has just been made (a topic) or has just started (its coordinator).
@@ -226,7 +237,7 @@ def settled(ask: Callable[[], T], *, timeout_s: float) -> T:
         try:
             return ask()
         except KafkaException as exc:
-            if exc.args[0].code() not in NOT_YET or time.monotonic() > deadline:
+            if exc.args[0].code() not in not_yet or time.monotonic() > deadline:
                 raise
         time.sleep(0.1)
 
@@ -278,14 +289,6 @@ PURGED = {
 }
 # How librdkafka says that the other side has ended a connection.
 CLOSED = ("disconnect", "closed by peer", "in state up")
-# Answers that change by waiting a little.
-NOT_YET = {
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-}
 # Answers that will not change by waiting.
 REFUSALS = {
     KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own name

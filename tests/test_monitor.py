@@ -2,22 +2,24 @@
 
 import asyncio
 import json
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from prometheus_client import CollectorRegistry, generate_latest
 
 from stream_scorer.cli import cli
 from stream_scorer.config import Settings
-from stream_scorer.errors import BadInput
+from stream_scorer.errors import BadInput, KafkaTrouble
 from stream_scorer.monitor.board import Board
 from stream_scorer.monitor.faust_settings import broker_urls, credentials, session_s
 from stream_scorer.monitor.forwarding import PACK, Forwarder, unpack
 from stream_scorer.monitor.joined import Event, Label, Pack, Passed, Seen
 from stream_scorer.monitor.ledger import Ledger
-from stream_scorer.monitor.places import topics
+from stream_scorer.monitor.places import described, topics
 from stream_scorer.monitor.reading import LONGEST_ID, Decoder, NotOurs
 from tests.test_monitor_ledger import MODEL, label, score
 
@@ -240,6 +242,39 @@ def test_scram_over_tls_is_translated_and_hosts_are_checked() -> None:
 def test_without_scores_there_is_no_monitor() -> None:
     with pytest.raises(BadInput, match="SCORER_SCORES_TOPIC is empty"):
         topics(Settings())
+
+
+class Cluster:
+    """An admin client whose broker hears of a topic only after it was asked some times."""
+
+    def __init__(self, answers: list[int | str]) -> None:
+        self.left = answers
+
+    def describe_topics(
+        self, asked: TopicCollection, *, request_timeout: float
+    ) -> dict[str, "Future[str]"]:
+        answer: Future[str] = Future()
+        match self.left.pop(0):
+            case int(code):
+                answer.set_exception(KafkaException(KafkaError(code)))
+            case told:
+                answer.set_result(told)
+        return {"events": answer}
+
+
+UNKNOWN = KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
+def test_topic_made_just_now_is_asked_for_until_the_broker_has_heard_of_it() -> None:
+    cluster: Any = Cluster([UNKNOWN, UNKNOWN, "described"])
+    told: Any = described(cluster, "events")
+    assert told == "described"
+
+
+def test_topic_that_may_not_be_described_is_named() -> None:
+    cluster: Any = Cluster([UNKNOWN, KafkaError.TOPIC_AUTHORIZATION_FAILED, "described"])
+    with pytest.raises(KafkaTrouble, match="'events' is not described by the cluster"):
+        described(cluster, "events")
 
 
 def test_monitor_refuses_what_would_tell_a_secret(tmp_path: Path) -> None:

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicDescription,
+)
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
@@ -64,22 +70,32 @@ def prepare(settings: Settings, found: Topics) -> Topics:
     require_compaction(admin, found.quality)
     create(admin, found.events, {})
     create(admin, found.changelog, {"cleanup.policy": "compact"})
-    for name, count in clients.require_topics(settings, (found.events, found.changelog)).items():
-        if count != 1:
+    for name in (found.events, found.changelog):
+        if (count := len(described(admin, name).partitions)) != 1:
             raise KafkaTrouble(f"topic {name!r} has {count} partitions: want 1, delete it")
-    return replace(found, identities={name: identity(admin, name) for name in found.sources})
+    identities = {name: f"{name}@{described(admin, name).topic_id}" for name in found.sources}
+    return replace(found, identities=identities)
 
 
-def identity(admin: AdminClient, name: str) -> str:
-    """Return a topic's name with its id; raise KafkaTrouble."""
-    asked = TopicCollection([name])
+def described(admin: AdminClient, name: str) -> TopicDescription:
+    """Return what the cluster tells of a topic that is there, or that was made just now.
+
+    Raises KafkaTrouble.
+    """
+
+    def ask() -> TopicDescription:
+        asked = admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)
+        told: TopicDescription = asked[name].result()
+        return told
+
+    # A broker may hear of a new topic after the one that made it has answered.
+    not_yet = clients.NOT_YET | {KafkaError.UNKNOWN_TOPIC_OR_PART}
     try:
-        topic = admin.describe_topics(asked, request_timeout=TIMEOUT_S)[name].result()
+        return clients.settled(ask, timeout_s=TIMEOUT_S, not_yet=not_yet)
     except KafkaException as exc:
         raise KafkaTrouble(
-            f"topic {name!r} does not tell its id: {clients.first_line(exc.args[0])}"
+            f"topic {name!r} is not described by the cluster: {clients.first_line(exc.args[0])}"
         ) from exc
-    return f"{name}@{topic.topic_id}"
 
 
 def create(admin: AdminClient, name: str, config: dict[str, str]) -> None:
