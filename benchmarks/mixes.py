@@ -3,11 +3,13 @@
     python -m benchmarks.mixes [--rows 200000] [--runs 3] [--long 10000000] [--json]
 
 Each case has a topic of its own and each run is a process of its own; the cases take turns. The
-last one is a single long run, looked at after 100,000 rows, a million, and at its end.
+last one is a single long run under a limit of 512 MB, looked at after 100,000 rows, a million, and
+at its end.
 """
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,6 +52,8 @@ from tests.usage import usage
 
 HIDDEN = (64, 32, 16)  # the shipped model's
 WIDTHS = (5, 30, 100, 300)
+# Bytes of memory of its own: beyond that the kernel gives the long run no more.
+LIMIT = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def run_case(case: Case, bootstrap: str, group: str, rows: int, folder: Path) ->
 
 def run_long(bootstrap: str, rows: int) -> list[Figures]:
     """Score a long topic in this process; look at it after 10^5 rows, 10^6, ..., and at the end."""
+    resource.setrlimit(resource.RLIMIT_DATA, (LIMIT, LIMIT))
     registry = CollectorRegistry()
     service, *_ = assemble(settings_for(bootstrap, "long"), registry, Health())
     count, looks = counter_of(registry), list[Figures]()

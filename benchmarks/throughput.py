@@ -91,10 +91,11 @@ def write(bootstrap: str, topic: str, values: Iterable[bytes]) -> Figures:
     return {"rows": sent, "bytes_a_row": size / sent}
 
 
-def make_topics(bootstrap: str, topics: Iterable[str]) -> None:
-    """Make topics of one partition each."""
+def make_topics(bootstrap: str, topics: Iterable[str], *, partitions: int = 1) -> None:
+    """Make topics of so many partitions each."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    for created in admin.create_topics([NewTopic(topic, 1, 1) for topic in topics]).values():
+    new = [NewTopic(topic, partitions, 1) for topic in topics]
+    for created in admin.create_topics(new).values():
         created.result(30)
 
 
