@@ -9,7 +9,7 @@ from typing import Any
 import click
 from prometheus_client import CollectorRegistry
 
-from stream_scorer.certificates import Certificates
+from stream_scorer import certificates
 from stream_scorer.cli import cli
 from stream_scorer.config import SHIPPED_MODEL, Settings
 from stream_scorer.metrics import Metrics
@@ -61,7 +61,7 @@ def metrics() -> str:
     """Return each metric of `run` and of `monitor`."""
     scorer, monitor = CollectorRegistry(), CollectorRegistry()
     Metrics(scorer, Model.load(SHIPPED_MODEL))
-    scorer.register(Certificates([]))
+    certificates.gauge(scorer)
     Board(monitor, top_k=100)
     parts = ["# Metrics"]
     for title, registry in (("Of `run`", scorer), ("Of `monitor`", monitor)):

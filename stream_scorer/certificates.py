@@ -1,38 +1,11 @@
 """When the certificates that this process shows to others end, for an alert before they do."""
 
 import ssl
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Gauge
 
 from stream_scorer.config import Settings
-
-
-class Certificates(Collector):
-    """`scorer_certificate_expires_timestamp_seconds`, read from the files at each scrape.
-
-    So a certificate that was renewed on disk is seen, whether it is in use already or not.
-    """
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        """Look at these PEM files; of a chain the first certificate counts, as it is one's own."""
-        self._files = files
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield one value for each file that can be read; what cannot has no value."""
-        family = GaugeMetricFamily(
-            "scorer_certificate_expires_timestamp_seconds",
-            "When a certificate of our own ends, Unix time.",
-            labels=["file"],
-        )
-        for file in self._files:
-            ends = not_after(file)
-            if ends is not None:
-                family.add_metric([file.name], ends)
-        yield family
 
 
 def own_files(settings: Settings) -> list[Path]:
@@ -59,7 +32,24 @@ def not_after(file: Path) -> float | None:
 
 
 def expose(registry: CollectorRegistry, settings: Settings) -> None:
-    """Register the metric, if there is a certificate to look at."""
-    files = own_files(settings)
-    if files:
-        registry.register(Certificates(files))
+    """Tell when the certificates end that this process begins with; of what cannot be read nothing.
+
+    TLS reads a file at the start only, so one that is renewed on disk changes nothing here.
+    """
+    ends = {file.name: not_after(file) for file in own_files(settings)}
+    if not ends:
+        return
+    shown = gauge(registry)
+    for name, end in ends.items():
+        if end is not None:
+            shown.labels(name).set(end)
+
+
+def gauge(registry: CollectorRegistry) -> Gauge:
+    """Register the metric, with no file yet."""
+    return Gauge(
+        "scorer_certificate_expires_timestamp_seconds",
+        "When a certificate of our own ends that is in use, Unix time.",
+        ["file"],
+        registry=registry,
+    )

@@ -8,6 +8,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import get_args
 
 import numpy as np
 from prometheus_client import (
@@ -26,7 +27,7 @@ from prometheus_client.registry import Collector
 
 from stream_scorer.drift import Drift
 from stream_scorer.model import Model
-from stream_scorer.records import Outcome, Partition, Vector
+from stream_scorer.records import Code, Outcome, Partition, Vector
 
 STAGES = ("decode", "score", "reasons", "challenger", "publish", "commit", "shadow")
 SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -59,6 +60,8 @@ class Metrics:
         self.dead_letters = Counter(
             "scorer_dead_letters", "Records dead-lettered.", ["reason"], registry=registry
         )
+        for code in get_args(Code):  # from 0 on, or the first would be no increase
+            self.dead_letters.labels(code)
         # Tombstones, where SCORER_TOMBSTONES says so. Records = scored + dead letters + skipped.
         self.skipped = Counter("scorer_skipped", "Tombstones skipped.", registry=registry)
         # Above 0: a producer writes a field twice, and another reader may take the other value.

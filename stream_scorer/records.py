@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +42,25 @@ def place_text(record: Record) -> str:
     return f"{record.topic()}/{record.partition()}/{record.offset()}"
 
 
+Code = Literal[
+    "DECODE",
+    "SCHEMA",
+    "TOMBSTONE",
+    "MISSING",
+    "TYPE",
+    "NONFINITE",
+    "RANGE",
+    "LIMIT",
+    "DUPLICATE",
+    "HEADERS",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
     """Why one record of a batch cannot be scored; `code` is stable, route on it."""
 
-    # DECODE, SCHEMA, TOMBSTONE, MISSING, TYPE, NONFINITE, RANGE, LIMIT, DUPLICATE, HEADERS
-    code: str
+    code: Code
     reason: str  # one line, at most 256 bytes; never the payload
     stage: str = "decode"  # decode, feature or score
 

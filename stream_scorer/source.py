@@ -162,6 +162,8 @@ class KafkaSource:
     def lag(self) -> dict[Partition, int]:
         """Return, for each owned partition read from, how many records are still ahead.
 
+        Ends of transactions take offsets and count as records, until a partition has stood for a
+        while and nothing else was found there.
         Raise KafkaTrouble if one of them has some and has given none for a long time, or if the
         topic was made anew.
         """
@@ -176,7 +178,8 @@ class KafkaSource:
             at = each.offset if each.offset >= 0 else self._start(each, max(0, low))
             at_now[each.topic, each.partition] = at
             if high >= 0:
-                found[each.topic, each.partition] = max(0, high - at)
+                ended = self._stalls and self._stalls.at_end((each.topic, each.partition), at)
+                found[each.topic, each.partition] = 0 if ended else max(0, high - at)
         if self._stalls:
             drains = 1 + self._empty_polls + self._handed // MOST_QUEUED
             self._stalls.look(at_now, drains=drains)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_scorer import clients
 from stream_scorer.config import Settings
@@ -32,16 +32,27 @@ class Stalls:
 
     def __init__(
         self,
-        has_records: Callable[[Partition, int], bool],
+        has_records: Callable[[Partition, int], bool | None],
         clock: Callable[[], float] = time.monotonic,
         stall_s: float = STALL_S,
     ) -> None:
-        """Ask `has_records`, of a partition and a position, before anything is said."""
+        """Ask `has_records`, of a partition and a position, before anything is said.
+
+        None stands for: cannot be told now.
+        """
         self._has_records = has_records
         self._clock = clock
         self._stall_s = stall_s
         self._since: dict[Partition, tuple[int, float]] = {}  # position, and since when
+        self._ends: dict[Partition, int] = {}  # positions behind which there was no record
         self._suspect: Suspect | None = None
+
+    def at_end(self, partition: Partition, position: int) -> bool:
+        """Tell whether no record was found from this position on, when it was looked for.
+
+        Offsets behind it are then the ends of transactions, and what was aborted.
+        """
+        return self._ends.get(partition) == position
 
     def look(self, positions: Mapping[Partition, int], *, drains: int = 0) -> None:
         """Raise KafkaTrouble if one has stood for `stall_s` though there are records behind it.
@@ -74,14 +85,18 @@ class Stalls:
         if partition is None or now - self._since[partition][1] < self._stall_s:
             return  # one at a time, the longest: asking holds up the loop
         position = self._since[partition][0]
-        if self._has_records(partition, position):
+        found = self._has_records(partition, position)
+        self._ends.pop(partition, None)
+        if found:
             self._suspect = Suspect(partition, position, now, drains)
-        else:
-            self._since[partition] = (position, now)
+            return
+        self._since[partition] = (position, now)
+        if found is False:
+            self._ends[partition] = position
 
 
-def has_records(settings: Settings, partition: Partition, position: int) -> bool:
-    """Tell whether another reader finds a committed record; not if the broker is away.
+def has_records(settings: Settings, partition: Partition, position: int) -> bool | None:
+    """Tell whether another reader finds a committed record; None if the broker does not say.
 
     The end of a partition alone does not tell: ends of transactions and what was aborted take
     offsets, too.
@@ -94,8 +109,13 @@ def has_records(settings: Settings, partition: Partition, position: int) -> bool
             return False
         reader.assign([place])
         found = reader.poll(PROBE_S)
-        return found is not None and found.error() is None
+        if found is None:
+            return None
+        error = found.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+            return None
+        return error is None
     except KafkaException:
-        return False
+        return None
     finally:
         reader.close()

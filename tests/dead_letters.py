@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, Message, Producer
 
 from stream_scorer.dead_letters import letters
 from stream_scorer.dead_letters.marks import Mark
 from stream_scorer.guarantee import Commit
-from stream_scorer.records import DeadLetter, Headers, NextOffsets, Partition, Reject
+from stream_scorer.records import Code, DeadLetter, Headers, NextOffsets, Partition, Reject
 from tests.records import TOPIC, record
 
 DLQ = "dlq"
@@ -20,7 +20,7 @@ def letter_headers(record: Message, code: str = "DECODE", *, failed_ms: int = FA
     """Return the headers that the scorer gives a dead letter."""
     own: Any = record.headers()
     return letters.written(
-        DeadLetter(record, own, Reject(code, "it is bad")),
+        DeadLetter(record, own, Reject(cast("Code", code), "it is bad")),
         group="g", app="a", sha256="s", now_ms=failed_ms, largest=None,
     ).headers  # fmt: skip
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import click
 import numpy as np
@@ -26,24 +26,11 @@ from stream_scorer.config import SHIPPED_MODEL
 from stream_scorer.dead_letters import letters
 from stream_scorer.model import Model
 from stream_scorer.policy import Policy
-from stream_scorer.records import Headers
+from stream_scorer.records import Code, Headers
 from stream_scorer.scorer import Scorer
 from tests.records import record
 
-CODES = frozenset(
-    [
-        "DECODE",
-        "SCHEMA",
-        "TOMBSTONE",
-        "MISSING",
-        "TYPE",
-        "NONFINITE",
-        "RANGE",
-        "LIMIT",
-        "DUPLICATE",
-        "HEADERS",
-    ]
-)
+CODES = frozenset(get_args(Code))
 BATCH = 256
 # What a mutation may put into an event.
 TOKENS = (
@@ -109,7 +96,7 @@ def feed(scorer: Scorer, batch: Sequence[Record]) -> Counter[str]:
     """Score a batch and write its dead letters; return the outcomes, by code, or raise."""
     sent = [record(i, value, key=key, headers=own) for i, (value, key, own) in enumerate(batch)]
     outcome = scorer(sent)
-    found = Counter(letter.reject.code for letter in outcome.dead_letters)
+    found: Counter[str] = Counter(letter.reject.code for letter in outcome.dead_letters)
     require(len(outcome.probability) + found.total() + outcome.skipped == len(batch), "one lost")
     require(bool(np.isfinite(outcome.probability).all()), "a score is no number")
     require(set(found) <= CODES, f"unknown code in {found}")

@@ -1,4 +1,4 @@
-"""When a certificate ends is told, of each that is ours, as it is on disk now."""
+"""When a certificate ends is told, of each that is ours, as it is in use."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ def ends(registry: CollectorRegistry, name: str) -> float | None:
     return registry.get_sample_value(NAME, {"file": name})
 
 
-def test_own_certificates_are_told_and_a_renewed_one_at_once(tmp_path: Path) -> None:
+def test_own_certificates_are_told_as_they_are_in_use(tmp_path: Path) -> None:
     http, client = write(tmp_path / "http.pem", SOON), write(tmp_path / "client.pem", LATER)
     kafka = {"ssl.certificate.location": str(client), "ssl.ca.location": "/ca.pem"}
     registry = CollectorRegistry()
@@ -33,7 +33,7 @@ def test_own_certificates_are_told_and_a_renewed_one_at_once(tmp_path: Path) -> 
     assert ends(registry, "http.pem") == SOON.timestamp()
     assert ends(registry, "client.pem") == LATER.timestamp()
     write(http, LATER)
-    assert ends(registry, "http.pem") == LATER.timestamp()
+    assert ends(registry, "http.pem") == SOON.timestamp(), "TLS has read it already"
 
 
 def test_file_that_is_gone_or_holds_none_has_no_value(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from stream_scorer.certificates import Certificates
+from stream_scorer import certificates
 from stream_scorer.config import Settings
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
@@ -48,7 +48,7 @@ def exported(tiny: Model) -> set[str]:
     registry = CollectorRegistry()
     Metrics(registry, tiny)
     Board(registry, top_k=1)
-    registry.register(Certificates([]))
+    certificates.gauge(registry)
     return {
         family.name + suffix
         for family in registry.collect()

@@ -314,3 +314,19 @@ def test_lag_is_looked_at_for_partitions_that_stand() -> None:
     source.poll(1, 0)  # nothing is left that could stand before it
     with pytest.raises(KafkaTrouble, match=r"\[0\] has records from offset 80 on and has given"):
         source.lag()
+
+
+def test_ends_of_transactions_are_no_lag_once_they_were_looked_at() -> None:
+    client = ListClient(positions={0: 89}, held={0: 89})
+    clock = Clock()
+    stalls = Stalls(lambda *_: False, clock)
+    source = KafkaSource(client, TOPIC, stalls=stalls)  # type: ignore[arg-type]
+    source.subscribe(lambda _, __: None)
+    client.ready.append(client.tell("assign", 0))
+    source.poll(1, 0)
+    assert source.lag() == {P0: 1}
+    clock.now += STALL_S
+    source.lag()
+    assert source.lag() == {P0: 0}
+    client.positions[0], client.ends = 90, (3, 91)
+    assert source.lag() == {P0: 1}, "it has moved: nobody has looked there"

@@ -11,13 +11,13 @@ from tests.records import P0
 class Bench:
     """Looks at one partition, which has records or not."""
 
-    def __init__(self, *, records: bool) -> None:
+    def __init__(self, *, records: bool | None) -> None:
         self.clock = Clock()
         self.asked: list[int] = []
         self.records = records
         self.stalls = Stalls(self.has_records, self.clock)
 
-    def has_records(self, _: object, position: int) -> bool:
+    def has_records(self, _: object, position: int) -> bool | None:
         self.asked.append(position)
         return self.records
 
@@ -62,6 +62,26 @@ def test_partition_that_has_nothing_may_stand_and_is_not_asked_all_the_time() ->
     for _ in range(25):
         bench.after(STALL_S / 10)
     assert bench.asked == [7, 7]
+
+
+def test_end_is_known_while_a_partition_stands_where_no_record_was_found() -> None:
+    bench = Bench(records=False)
+    bench.after(0)
+    assert not bench.stalls.at_end(P0, 7), "nobody has looked"
+    bench.after(STALL_S)
+    assert bench.stalls.at_end(P0, 7)
+    assert not bench.stalls.at_end(P0, 8), "it has moved"
+
+
+def test_end_is_not_known_where_the_broker_does_not_answer_nor_where_records_came() -> None:
+    bench = Bench(records=False)
+    bench.after(0)
+    for answer in (None, True):
+        bench.records = False
+        bench.after(STALL_S)
+        bench.records = answer
+        bench.after(STALL_S)
+        assert not bench.stalls.at_end(P0, 7)
 
 
 def test_partition_that_moves_is_not_asked() -> None:

@@ -6,7 +6,7 @@ import logging
 import click
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from stream_scorer import logs
+from stream_scorer import certificates, logs
 from stream_scorer.codecs.alerts import require_reader
 from stream_scorer.config import Settings
 from stream_scorer.extras import extra
@@ -65,6 +65,7 @@ def monitor(*, alerts_a_day: int, settings: Settings) -> None:
     registry, health = CollectorRegistry(), Health()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
+    certificates.expose(registry, settings)
     board = Board(registry, top_k=alerts_a_day)
     certificate = settings.http_certificate
     with Server(health, registry).serving(
