@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from stream_scorer.errors import BadInput
 from stream_scorer.records import Matrix, Vector
@@ -114,7 +115,21 @@ class Model:
         return model
 
     def score(self, matrix: Matrix) -> tuple[Vector, Vector]:
-        """Return logit and probability, float32 (rows,), of raw float64 (rows, features)."""
+        """Return logit and probability, float32 (rows,), of raw float64 (rows, features).
+
+        NaN where the model takes no such row, as one whose number of a category it never had.
+        """
+        try:
+            return self.run(matrix)
+        except InvalidArgument:
+            if len(matrix) == 1:
+                return np.full(1, np.nan, np.float32), np.full(1, np.nan, np.float32)
+        parts = [self.score(row) for row in np.split(matrix, len(matrix))]
+        logits, probabilities = zip(*parts, strict=True)
+        return np.concatenate(logits), np.concatenate(probabilities)
+
+    def run(self, matrix: Matrix) -> tuple[Vector, Vector]:
+        """Return the same of rows that the model takes; onnxruntime raises where it does not."""
         logit, probability = self.session.run(["logit", "probability"], {"features": matrix})
         return logit, probability
 
@@ -140,7 +155,7 @@ def warm_up(model: Model, rows: int) -> None:
     """
     for count in (1, len(model.feature_names), rows):
         try:
-            model.score(np.tile(model.baseline, (count, 1)))
+            model.run(np.tile(model.baseline, (count, 1)))
         except Exception as exc:  # onnxruntime's errors have no base class but this
             raise BadInput(
                 f"model {model.name} {model.version} cannot score {count} rows at once: "

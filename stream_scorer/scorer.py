@@ -27,6 +27,7 @@ from stream_scorer.screening import find_nonfinite, find_outside, find_too_large
 
 LONGEST_ID = 256  # characters
 DOUBLED = Reject("DUPLICATE", "a key stands twice")
+NOT_LOOKED: tuple[list[int], dict[int, Reject]] = ([], {})
 Timed = Callable[[str], AbstractContextManager[object]]
 
 
@@ -61,10 +62,13 @@ class Scorer:
             for i in large:
                 values[i] = None
             matrix, kept, undecoded = self.decoder(values)
-            doubled = [] if policy.duplicate_keys == "last" else self.decoder.doubled(values, kept)
+            doubled, deep = NOT_LOOKED
+            if policy.duplicate_keys != "last":
+                doubled, deep = self.decoder.doubled(values, kept)
             rejects = {
                 **undecoded,
                 **large,
+                **deep,
                 **(dict.fromkeys(doubled, DOUBLED) if policy.duplicate_keys == "reject" else {}),
                 **find_outside(matrix, kept, names, policy.limits),
                 **unreadable,
@@ -77,7 +81,9 @@ class Scorer:
             finite = np.isfinite(probability) & np.isfinite(logit)
             if not finite.all():
                 for i in np.flatnonzero(~finite).tolist():
-                    rejects[kept[i]] = Reject("NONFINITE", "the score is not finite", "score")
+                    rejects[kept[i]] = Reject(
+                        "NONFINITE", "the model gives no finite score", "score"
+                    )
                 kept = [kept[i] for i in np.flatnonzero(finite).tolist()]
                 matrix, logit, probability = matrix[finite], logit[finite], probability[finite]
             rows = decision.alerts(probability, self.threshold)

@@ -109,13 +109,13 @@ def has_records(settings: Settings, partition: Partition, position: int) -> bool
             return False
         reader.assign([place])
         found = reader.poll(PROBE_S)
-        if found is None:
-            return None
-        error = found.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
-            return None
-        return error is None
     except KafkaException:
         return None
     finally:
         reader.close()
+    if found is None:
+        return None
+    error = found.error()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
+        return None
+    return error is None

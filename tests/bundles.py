@@ -1,12 +1,13 @@
 """Makes small model bundles for tests: a linear model whose every score is known by hand."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 NAMES = ("Time", "V1", "Amount")
 WEIGHTS = (0.0, 2.0, 0.01)
@@ -68,10 +69,43 @@ def write_bundle(
         helper.make_node("Reshape", ["column", "flat"], ["logit"]),
         helper.make_node("Sigmoid", ["logit"], ["probability"]),
     ]
+    taken = helper.make_tensor_value_info(input_name, input_type, ["batch", len(weights)])
+    return save(path, nodes, constants, taken, metadata() if entries is None else entries)
+
+
+def write_table(path: Path) -> Path:
+    """Write a bundle whose logit stands in a table of ten, by V1; return its path."""
+    table = np.linspace(-4.5, 4.5, 10, dtype=np.float32)
+    features = [(0.0, 0.0, 20.0), (10.0, 9.0, 0.0), (0.0, 2.0, 0.0), (5.0, 4.0, 900.0)]
+    logits = table[[int(row[1]) for row in features]].astype(np.float64)
+    golden = {"features": features, "logit": logits, "probability": 1 / (1 + np.exp(-logits))}
+    nodes = [
+        helper.make_node("Gather", ["features", "second"], ["V1"], axis=1),
+        helper.make_node("Cast", ["V1"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "place"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array(1), "second"),
+        numpy_helper.from_array(table, "table"),
+    ]
+    taken = helper.make_tensor_value_info("features", TensorProto.DOUBLE, ["batch", len(NAMES)])
+    text = json.dumps(golden, default=np.ndarray.tolist)
+    return save(path, nodes, constants, taken, metadata(golden=text))
+
+
+def save(
+    path: Path,
+    nodes: Sequence[NodeProto],
+    constants: Sequence[TensorProto],
+    taken: ValueInfoProto,
+    entries: dict[str, str],
+) -> Path:
+    """Write a graph that gives logit and probability, float32 (batch,); return its path."""
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(input_name, input_type, ["batch", len(weights)])],
+        [taken],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch"])
             for name in ("logit", "probability")
@@ -79,6 +113,6 @@ def write_bundle(
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    helper.set_model_props(model, metadata() if entries is None else entries)
+    helper.set_model_props(model, entries)
     path.write_bytes(model.SerializeToString())
     return path

@@ -37,6 +37,8 @@ TOKENS = (
     b"NaN", b"-Infinity", b"1e400", b"-0.0", b"5e-324", b"null", b"true", b'"1"', b"[[", b"{",
     b"}", b",", b":", b'"', b"\\", b"\\u0000", b"\\ud800", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r\n",
     b'"Time":', b'"V1":1,', b"9" * 400, b"0." + b"0" * 400 + b"1", b"[" * 3000, b"{}{}", b"",
+    b'"o":{"a":1},', b'"n":' + b"9" * 5000 + b",",
+    b'"d":' + b'{"a":' * 990 + b"1" + b"}" * 990 + b",",
 )  # fmt: skip
 
 Record = tuple[bytes | None, bytes | None, Headers]  # value, key, headers

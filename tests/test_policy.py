@@ -94,7 +94,7 @@ def test_keys_that_stand_twice_are_rejected_and_the_key_is_not_told(tiny: Model)
     ],
 )
 def test_keys_that_stand_twice_are_found_however_they_are_written(value: bytes) -> None:
-    assert JsonDecoder(NAMES).doubled([value], [0]) == [0]
+    assert JsonDecoder(NAMES).doubled([value], [0]) == ([0], {})
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_keys_that_stand_twice_are_found_however_they_are_written(value: bytes) 
 )
 def test_keys_that_only_look_alike_are_let_through(extra: str) -> None:
     value = f'{{"Time":1,"V1":2,"Amount":3,{extra}}}'.encode()
-    assert JsonDecoder(NAMES).doubled([value], [0]) == []
+    assert JsonDecoder(NAMES).doubled([value], [0]) == ([], {})
 
 
 KEYS = st.sampled_from(["a", "b", "c", ":", '"', '":', "é", "\\"])
@@ -116,7 +116,27 @@ def test_the_quick_look_at_keys_agrees_with_the_whole_one(
     members = [f"{json.dumps(key)}{space}:{json.dumps(text)}" for key, space, text in pairs]
     value = ("{" + ",".join(members) + "}").encode()
     assert repeats_a_key(value) == (len({key for key, _, _ in pairs}) < len(pairs))
-    assert bool(JsonDecoder(NAMES).doubled([value], [0])) == repeats_a_key(value)
+    doubled, _ = JsonDecoder(NAMES).doubled([value], [0])
+    assert bool(doubled) == repeats_a_key(value)
+
+
+@pytest.mark.parametrize("policy", ["count", "reject"])
+def test_record_in_which_keys_cannot_be_looked_at_is_dead_lettered(
+    tiny: Model, policy: str
+) -> None:
+    found = set()
+    for depth in range(900, 1001):  # somewhere there the decoder can still, and the look cannot
+        deep = b'{"Time":1,"V1":2,"Amount":3,"o":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+        outcome = score(tiny, GOOD, deep, FRAUD, duplicate_keys=policy)
+        assert len(outcome.probability) >= 2
+        found |= {code for _, code in codes(outcome)}
+    assert found <= {"LIMIT"}
+
+
+def test_number_of_5000_digits_is_no_reason_not_to_look(tiny: Model) -> None:
+    long = b'{"Time":1,"V1":2,"Amount":3,"n":' + b"9" * 5000 + b',"o":{"a":1%s}}'
+    outcome = score(tiny, long % b"", long % b',"a":2', duplicate_keys="reject")
+    assert codes(outcome) == [(1, "DUPLICATE")]
 
 
 # Limits.

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -10,11 +11,11 @@ from confluent_kafka import Message
 
 from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.events import Event
-from stream_scorer.model import Model
+from stream_scorer.model import Model, warm_up
 from stream_scorer.offline import FileRecord
 from stream_scorer.records import Headers, Outcome
 from stream_scorer.scorer import Scorer
-from tests.bundles import probability
+from tests.bundles import probability, write_table
 from tests.records import FRAUD, GOOD, P0, TOPIC, event, record
 
 
@@ -166,6 +167,20 @@ def test_unreadable_headers_are_a_reject_and_are_asked_for_once(scorer: Scorer) 
     assert codes(outcome) == ["HEADERS"]
     assert outcome.dead_letters[0].headers is None
     assert len(outcome.probability) == 2
+    assert outcome.next_offsets == {P0: 3}
+
+
+def test_row_that_the_model_does_not_take_is_dead_lettered_and_changes_no_other(
+    tmp_path: Path,
+) -> None:
+    model = Model.load(write_table(tmp_path / "table.onnx"))
+    warm_up(model, 4)
+    scorer = make_scorer(model)
+    rows = [record(0, event(V1=9.0)), record(1, event(V1=999.0)), record(2, event(V1=3.0))]
+    outcome = scorer(rows)
+    assert codes(outcome) == ["NONFINITE"]
+    assert outcome.logit.tolist() == [4.5, -1.5]
+    assert codes(scorer(rows[1:2])) == ["NONFINITE"], "alone as well"
     assert outcome.next_offsets == {P0: 3}
 
 

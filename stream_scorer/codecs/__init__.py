@@ -22,8 +22,13 @@ class Decoder(Protocol):
         """Return float64 (kept, features), kept and rejects; row i is values[kept[i]]."""
         ...
 
-    def doubled(self, values: Sequence[bytes | None], kept: Sequence[int]) -> list[int]:
-        """Return those of `kept`, indexes of values that decoded, in which a name stands twice."""
+    def doubled(
+        self, values: Sequence[bytes | None], kept: Sequence[int]
+    ) -> tuple[list[int], dict[int, Reject]]:
+        """Return those of `kept`, indexes of values that decoded, in which a name stands twice.
+
+        And a reject for each that cannot be looked at.
+        """
         ...
 
     def transaction_id(self, value: bytes) -> str | None:

@@ -102,9 +102,13 @@ class AvroDecoder:
         kept = [i for i in range(len(values)) if i not in rejects]
         return matrix[kept], kept, rejects
 
-    def doubled(self, values: Sequence[bytes | None], kept: Sequence[int]) -> list[int]:  # noqa: ARG002
+    def doubled(
+        self,
+        values: Sequence[bytes | None],  # noqa: ARG002 - the protocol's
+        kept: Sequence[int],  # noqa: ARG002
+    ) -> tuple[list[int], dict[int, Reject]]:
         """Return none: a schema names each field once."""
-        return []
+        return [], {}
 
     def transaction_id(self, value: bytes) -> str | None:
         """Return the record's `transaction_id` if it is a text or a whole number, else None."""

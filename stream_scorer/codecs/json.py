@@ -61,21 +61,35 @@ class JsonDecoder:
             return matrix, [i for i in range(len(values)) if i not in rejects], rejects
         return matrix, list(range(len(values))), rejects
 
-    def doubled(self, values: Sequence[bytes | None], kept: Sequence[int]) -> list[int]:
+    def doubled(
+        self, values: Sequence[bytes | None], kept: Sequence[int]
+    ) -> tuple[list[int], dict[int, Reject]]:
         """Return those of `kept`, indexes of values that decoded, in which a key stands twice.
+
+        And a reject for each that is nested too deeply to be looked at.
+        """
+        doubled: list[int] = []
+        rejects: dict[int, Reject] = {}
+        for i in kept:
+            try:
+                if self._repeats_a_key(values[i] or b""):
+                    doubled.append(i)
+            except RecursionError:
+                rejects[i] = Reject("LIMIT", "nested too deeply to look for keys that stand twice")
+        return doubled, rejects
+
+    def _repeats_a_key(self, value: bytes) -> bool:
+        """Tell whether a key stands twice.
 
         A quote and a colon end each key: where there are as many as different keys, none stands
         twice. Where there are more (objects in it) the standard library tells, in five times
         the time.
         """
-        return [
-            i
-            for i in kept
-            if (value := values[i]) is not None
-            and value.count(b":") != (different := len(self._keys(value)))
+        return (
+            value.count(b":") != (different := len(self._keys(value)))
             and len(ENDS_OF_KEYS(value)) != different
             and repeats_a_key(value)
-        ]
+        )
 
     def transaction_id(self, value: bytes) -> str | None:
         """Return the event's `transaction_id` if it is a string or a whole number, else None."""
@@ -122,7 +136,7 @@ def repeats_a_key(value: bytes) -> bool:
             raise RepeatedKeyError
 
     try:
-        json.loads(value, object_pairs_hook=look)
+        json.loads(value, object_pairs_hook=look, parse_int=str)  # int() takes no 5,000 digits
     except RepeatedKeyError:
         return True
     return False
