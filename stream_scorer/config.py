@@ -25,8 +25,9 @@ SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "fraud.onnx"
 SECRET = re.compile(
     r"passw|passphrase|secret|token|jaas|\.key$|oauthbearer\.config|\.pem$", re.IGNORECASE
 )
-URL_PASSWORD = re.compile(r"(//[^/:@]*:).*@")
-URL_USER = re.compile(r"//[^/@]+@")
+# Of a URL: who signs in, up to the last @ (a password may hold anything), and what it is asked.
+URL_USER = re.compile(r"//.*@")
+URL_ASKED = re.compile(r"([?&][^=&]*=)[^&'\"]*")
 NO_SECRET = (".file", ".location", ".url")  # they name a place
 # Keys of librdkafka that our way of writing them would miss.
 UNDERSCORED = {"log.level": "log_level"}
@@ -332,8 +333,8 @@ class Settings(BaseModel):
             raise ValueError(
                 "want SCORER_CONSOLE_OIDC_ISSUER, _CLIENT_ID and _CLIENT_SECRET, or none of them"
             )
-        if issuer.startswith("http://") and not is_loopback(issuer.partition("://")[2]):
-            raise ValueError(f"SCORER_CONSOLE_OIDC_ISSUER is {issuer!r}: want https://")
+        if issuer.lower().startswith("http://") and not is_loopback(issuer.split("/")[2]):
+            raise ValueError(f"SCORER_CONSOLE_OIDC_ISSUER is {hidden(issuer)!r}: want https://")
         return self
 
     @model_validator(mode="after")
@@ -363,7 +364,7 @@ class Settings(BaseModel):
             if name == "transactional.id":
                 raise ValueError(f"{variable(key)} is not taken: use SCORER_REPLICA")
         both, consumer, producer = self.sides
-        for side in (consumer, producer):
+        for side in ({}, consumer, producer):  # those of both sides alone are the admin client's
             wrong = insecure({**both, **side})
             if wrong and not self.allow_insecure:
                 raise ValueError(f"{wrong}; SCORER_ALLOW_INSECURE=true takes it all the same")
@@ -412,7 +413,7 @@ class Settings(BaseModel):
     def shown(self) -> dict[str, object]:
         """Return the settings for a person's eyes: secrets are masked."""
         shown: dict[str, object] = self.model_dump(mode="json", exclude={"kafka"})
-        shown["console_database"] = URL_PASSWORD.sub(r"\1***@", self.console_database)
+        shown |= {k: hidden(v) for k, v in shown.items() if isinstance(v, str)}
         shown["registry_user"] = "***" if self.registry_user else ""
         shown["console_oidc_client_secret"] = "***" if self.console_oidc_client_secret else ""
         for key, value in sorted(self.kafka.items()):
@@ -420,6 +421,11 @@ class Settings(BaseModel):
             # A key that nobody knows may be a secret's, mistyped.
             shown[f"kafka.{key}"] = value if plain and not is_secret(key) else "***"
         return shown
+
+
+def hidden(text: str) -> str:
+    """Return a text without the secrets that a URL in it may hold."""
+    return URL_ASKED.sub(r"\1***", URL_USER.sub("//***@", text)) if "://" in text else text
 
 
 def parse_limits(text: str) -> dict[str, tuple[float, float]]:
@@ -543,5 +549,4 @@ def explain(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return str(error["ctx"]["error"])
     name = PREFIX + "_".join(str(part) for part in error["loc"] if isinstance(part, str)).upper()
     want = error["msg"][:1].lower() + error["msg"][1:]
-    shown = URL_USER.sub("//***@", repr(error["input"]))
-    return f"{name} is {shown}: {want.removeprefix('input ').removeprefix('value error, ')}"
+    return f"{name} is {hidden(repr(error['input']))}: {want.removeprefix('input ').removeprefix('value error, ')}"

@@ -12,8 +12,13 @@ OFF = {"false", "0", "no", "f", "n"}
 def insecure(config: Mapping[str, str]) -> str:
     """Return what is insecure about librdkafka keys, empty if nothing is.
 
-    On the loopback interface everything may be: nobody listens.
+    On the loopback interface everything may be: nobody listens. librdkafka takes a space before
+    some values, and so do we.
     """
+    config = {key: value.strip() for key, value in config.items()}
+    endpoint = config.get("sasl.oauthbearer.token.endpoint.url", "").lower()
+    if endpoint.startswith("http://") and not is_loopback(endpoint.split("/")[2]):
+        return "sasl.oauthbearer.token.endpoint.url is told the secret in the clear: want https://"
     if loopback(config.get("bootstrap.servers", "127.0.0.1")):
         return ""
     protocol = config.get("security.protocol", "plaintext").lower()

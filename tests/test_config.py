@@ -242,3 +242,25 @@ def test_address_of_a_registry_holds_no_password() -> None:
     with pytest.raises(BadInput, match="SCORER_REGISTRY_URL") as caught:
         Settings.load(environ={"SCORER_REGISTRY_URL": "https://a:hidden@registry.bank"})
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONSOLE_DATABASE", "postgresql://u:gehe/im@h/d"),
+        ("CONSOLE_DATABASE", "postgresql://u@h/d?password=geheim&sslpassword=geheim"),
+        ("CONSOLE_METRICS", "http://u:geheim@h/metrics"),
+    ],
+)
+def test_secret_in_a_url_is_not_shown(name: str, value: str) -> None:
+    shown = str(Settings.load(environ={f"SCORER_{name}": value}).shown())
+    assert "geheim" not in shown
+    assert "gehe/im" not in shown
+    assert "***" in shown
+
+
+def test_secret_in_a_url_that_is_refused_is_not_shown() -> None:
+    with pytest.raises(BadInput) as refused:
+        Settings.load(environ={"SCORER_REGISTRY_URL": "https://KEY:gehe/im+@registry.example"})
+    assert "gehe/im" not in str(refused.value)
+    assert "//***@registry.example" in str(refused.value)
