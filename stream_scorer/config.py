@@ -549,4 +549,5 @@ def explain(error: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
         return str(error["ctx"]["error"])
     name = PREFIX + "_".join(str(part) for part in error["loc"] if isinstance(part, str)).upper()
     want = error["msg"][:1].lower() + error["msg"][1:]
-    return f"{name} is {hidden(repr(error['input']))}: {want.removeprefix('input ').removeprefix('value error, ')}"
+    want = want.removeprefix("input ").removeprefix("value error, ")
+    return f"{name} is {hidden(repr(error['input']))}: {want}"

@@ -21,17 +21,28 @@ def insecure(config: Mapping[str, str]) -> str:
         return "sasl.oauthbearer.token.endpoint.url is told the secret in the clear: want https://"
     if loopback(config.get("bootstrap.servers", "127.0.0.1")):
         return ""
+    return in_the_clear(config) or unverified(config)
+
+
+def in_the_clear(config: Mapping[str, str]) -> str:
+    """Return what would send a secret for all to read."""
     protocol = config.get("security.protocol", "plaintext").lower()
     mechanism = config.get("sasl.mechanism", "GSSAPI").upper()
     if protocol == "sasl_plaintext" and mechanism in TELLING:
         return f"sasl.mechanism {mechanism} over sasl_plaintext sends the secret in the clear"
     if protocol == "plaintext" and "sasl.password" in config:
         return "sasl.password is set and security.protocol is plaintext: want sasl_ssl"
-    if protocol not in PROTOCOLS_IN_THE_CLEAR:
-        if config.get("enable.ssl.certificate.verification", "true").lower() in OFF:
-            return "enable.ssl.certificate.verification is off: anybody could be the broker"
-        if config.get("ssl.endpoint.identification.algorithm", "https").lower() == "none":
-            return "ssl.endpoint.identification.algorithm is none: any host could be the broker"
+    return ""
+
+
+def unverified(config: Mapping[str, str]) -> str:
+    """Return what would take anybody for the broker."""
+    if config.get("security.protocol", "plaintext").lower() in PROTOCOLS_IN_THE_CLEAR:
+        return ""
+    if config.get("enable.ssl.certificate.verification", "true").lower() in OFF:
+        return "enable.ssl.certificate.verification is off: anybody could be the broker"
+    if config.get("ssl.endpoint.identification.algorithm", "https").lower() == "none":
+        return "ssl.endpoint.identification.algorithm is none: any host could be the broker"
     return ""
 
 
