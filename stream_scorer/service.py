@@ -27,6 +27,7 @@ IDLE_S = 0.1
 LAG_INTERVAL_S = 1.0
 # Seconds. How long a last commit may be tried while the group is on the move.
 LAST_COMMIT_TIMEOUT_S = 10.0
+AGAIN = "the records since the one before will be scored again"
 
 
 class Source(Protocol):
@@ -80,6 +81,7 @@ class Service:
         self._owned: set[Partition] = set()
         self._done: dict[Partition, int] = {}  # next offsets: written, not yet committed
         self._alerts_hidden = False  # alerts are written that no reader sees before a commit
+        self._given_up = False  # something was scored that we do not commit any more
         self._committed_at = self._lag_at = clock()
         self._rejected: Tally[str] = Tally()  # by code, since the last commit
 
@@ -94,8 +96,9 @@ class Service:
     def run(self) -> None:
         """Join the group, turn until stopped, commit what is done, leave the group.
 
-        If a turn raises, nothing is committed and the group is not left politely: the caller ends
-        the process, and the next one goes on from the last commit.
+        Raises KafkaTrouble if that last commit was not possible. If a turn raises, nothing is
+        committed and the group is not left politely: the caller ends the process, and the next one
+        goes on from the last commit.
         """
         self._source.subscribe(self.rebalanced)
         while not self._stop.is_set():
@@ -103,15 +106,17 @@ class Service:
                 raise self._failure
             self.turn()
         self._health.draining = True
+        self._given_up = False
         deadline = self._clock() + LAST_COMMIT_TIMEOUT_S
         while not self.commit():
             if self._clock() > deadline:
                 raise KafkaTrouble(
-                    f"the last commit was not possible for {LAST_COMMIT_TIMEOUT_S:.0f} s: "
-                    "the records since the one before will be scored again"
+                    f"the last commit was not possible for {LAST_COMMIT_TIMEOUT_S:.0f} s: {AGAIN}"
                 )
             self._source.poll(1, IDLE_S)
         self._source.close()
+        if self._given_up:
+            raise KafkaTrouble(f"the last commit was undone: {AGAIN}")
 
     def turn(self) -> None:
         """Poll and score one batch, write it at once, commit if it is time.
@@ -192,6 +197,7 @@ class Service:
     def _go_back(self) -> None:
         """Forget what was done since the last commit: it is read and scored again."""
         self._metrics.undone.inc()
+        self._given_up |= bool(self._done)
         self._done.clear()
         self._rejected.clear()
         self._fuse.reset()
@@ -211,6 +217,7 @@ class Service:
             self.commit()
         else:
             self._undo(failed=None)  # or what we wrote counts beside the next owner's
+        self._given_up |= not self._done.keys().isdisjoint(partitions)
         for partition in partitions:  # what was not committed, the next owner repeats
             self._done.pop(partition, None)
         self._owned.difference_update(partitions)

@@ -1,7 +1,9 @@
 """Kafka in: hands out batches of owned partitions, commits what is done, tells of rebalances."""
 
+import contextlib
 import logging
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
 
@@ -86,6 +88,7 @@ class KafkaSource:
         self._on_rebalance: Rebalanced
         self._owned: set[Partition] = set()
         self._gone: set[Partition] = set()  # revoked or lost since the present poll began
+        self._unanchored: set[Partition] = set()  # the group's offset is not yet looked at
         self._rewind = False
         self._failure: Unfit | None = None
         self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
@@ -115,6 +118,8 @@ class KafkaSource:
         (`consume(limit, timeout)` would wait the whole timeout for the last one.)
         """
         self._gone.clear()
+        if self._unanchored:
+            self._anchor()
         if self._rewind:
             self._go_back()
         try:
@@ -132,7 +137,8 @@ class KafkaSource:
             batch = [message for message in batch if not self._is_error(message)]
         if self._rewind:  # a rebalance within this call undid what was written
             return []
-        return self._without_gone(batch) if self._gone else batch
+        unfit = self._gone | self._unanchored
+        return self._without(unfit, batch) if unfit else batch
 
     def commit(self, offsets: NextOffsets) -> bool:
         """Commit; tell whether it is done (False: the group is on the move, try again later)."""
@@ -170,12 +176,14 @@ class KafkaSource:
         if self._topic_id:
             self._topic_id.look()
         positions = self._consumer.position([TopicPartition(*p) for p in self._owned])
+        self._learn_starts([each for each in positions if each.offset < 0])
         found: dict[Partition, int] = {}
         at_now: dict[Partition, int] = {}
         for each in positions:
             low_high = self._consumer.get_watermark_offsets(each, cached=True)
             low, high = low_high or (-1, -1)  # not known until something was fetched
-            at = each.offset if each.offset >= 0 else self._start(each, max(0, low))
+            start = self._starts.get((each.topic, each.partition), -1)
+            at = next(offset for offset in (each.offset, start, low, 0) if offset >= 0)
             at_now[each.topic, each.partition] = at
             if high >= 0:
                 ended = self._stalls and self._stalls.at_end((each.topic, each.partition), at)
@@ -185,16 +193,14 @@ class KafkaSource:
             self._stalls.look(at_now, drains=drains)
         return found
 
-    def _start(self, partition: TopicPartition, low: int) -> int:
-        """Return where a partition begins from which nothing was read yet; asked for once."""
-        place = (partition.topic, partition.partition)
-        if place not in self._starts:
-            try:
-                (answer,) = self._consumer.committed([partition], timeout=1)
-            except KafkaException:
-                return low  # not known now; asked for again
-            self._starts[place] = answer.offset if answer.offset >= 0 else low
-        return self._starts[place]
+    def _learn_starts(self, unread: Sequence[TopicPartition]) -> None:
+        """Note where partitions begin from which nothing was read yet; each is asked for once."""
+        asked = [each for each in unread if (each.topic, each.partition) not in self._starts]
+        if not asked:
+            return
+        with contextlib.suppress(KafkaException):  # not known now; asked for again
+            for each in self._consumer.committed(asked, 1.0):
+                self._starts[each.topic, each.partition] = each.offset
 
     def close(self) -> None:
         """Leave the group."""
@@ -248,13 +254,14 @@ class KafkaSource:
             f"{partition.partition} --reset-offsets --to-earliest --execute"
         )
 
-    def _anchor(self, partitions: list[TopicPartition]) -> None:
+    def _anchor(self) -> None:
         """Commit where a partition begins that the group has never committed.
 
         So whoever goes back, or takes over, begins at the same place: with "latest" a crash before
         the first commit would else skip what came meanwhile. Raises KafkaTrouble where what is
-        committed is of another topic of this name.
+        committed is of another topic of this name. Until it is known nothing is handed out.
         """
+        partitions = [TopicPartition(*each) for each in self._unanchored]
         try:
             places = clients.settled(
                 partial(self._consumer.committed, partitions, ANCHOR_S), timeout_s=ANCHOR_S
@@ -265,8 +272,8 @@ class KafkaSource:
             new = [each for each in places if each.offset < 0 and self._first != "error"]
             for each in new:
                 each.offset = self._beginning(clients.bounds(self._consumer, each, ANCHOR_S))
-            if new:
-                self.commit({(each.topic, each.partition): each.offset for each in new})
+            if not new or self.commit({(p.topic, p.partition): p.offset for p in new}):
+                self._unanchored.clear()
         except KafkaException as exc:
             error = exc.args[0]
             if error.code() not in TRY_AGAIN:
@@ -291,16 +298,19 @@ class KafkaSource:
             raise KafkaTrouble(f"cannot go back: {exc.args[0].str()}") from exc
         self._rewind = False
 
-    def _without_gone(self, batch: Sequence[Message]) -> Sequence[Message]:
+    def _without(
+        self, unfit: AbstractSet[Partition], batch: Sequence[Message]
+    ) -> Sequence[Message]:
         """Drop the records of partitions that went away while the batch was fetched.
 
-        One that went and came back within the call is read again from the first record dropped.
+        One that is still ours, or came back within the call, is read again from the first record
+        dropped.
         """
         first_dropped: dict[Any, Any] = {}
         rest = []
         for message in batch:
             partition = (message.topic(), message.partition())
-            if partition in self._gone:
+            if partition in unfit:
                 first_dropped.setdefault(partition, message.offset())
             else:
                 rest.append(message)
@@ -312,9 +322,13 @@ class KafkaSource:
     def _told(self, what: str, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Note a rebalance and pass it on; keep an error for the next `poll`."""
         changed = {(each.topic, each.partition) for each in partitions}
+        if what == "assigned":
+            self._unanchored |= changed
+        else:
+            self._unanchored -= changed
         try:
-            if what == "assigned" and partitions:
-                self._anchor(partitions)
+            if what == "assigned" and self._unanchored:
+                self._anchor()
             self._on_rebalance(what, changed)
         except Unfit as exc:
             self._failure = exc

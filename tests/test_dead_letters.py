@@ -162,6 +162,10 @@ def test_a_mark_survives_its_way_through_kafka_and_says_what_is_done() -> None:
     assert [mark.begin(each) for each in (decode, missing, Choice())] == [50, 30, 12]
     assert mark.after(Choice(), low=60, end=60) == Mark(60)
     assert Mark(5).note() == ""
+    known = Mark(5, topic_id="abc")
+    assert Mark.read(5, known.note()) == known
+    known = known.after(decode, low=5, end=7)
+    assert Mark.read(5, known.note()) == known
     assert Mark.read(5, None) == Mark.read(5, "") == Mark(5)
 
 
@@ -179,6 +183,9 @@ def test_more_filters_than_kafka_keeps_are_refused_before_anything_is_written() 
     mark = mark.after(Choice(codes=("X" * 100,)), low=0, end=10)
     with pytest.raises(BadInput, match="run redrive once without filters"):
         mark.note()
+    many = Choice(ids=tuple(f"transactions/0/{n}" for n in range(230)))
+    with pytest.raises(BadInput, match="Kafka keeps 4000: name fewer --id"):
+        Mark().after(many, low=0, end=10).note()
 
 
 def topic_of(*failures: tuple[int, str, int]) -> list[Message]:

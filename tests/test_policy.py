@@ -238,9 +238,9 @@ def test_key_and_headers_count_and_are_left_out_where_they_are_long() -> None:
 
 
 def test_a_record_of_just_the_largest_size_is_kept_whole() -> None:
-    found, ours = written(10, value=b"{234", key=b"key", headers=[("ab", b"c")])
+    found, ours = written(20, value=b"{234", key=b"key", headers=[("ab", b"c")])
     assert (found.value, found.key, ours["dlq.payload"]) == (b"{234", b"key", "full")
-    assert written(9, value=b"{234", key=b"key", headers=[("ab", b"c")])[1]["dlq.payload"] == (
+    assert written(19, value=b"{234", key=b"key", headers=[("ab", b"c")])[1]["dlq.payload"] == (
         "truncated"
     )
 

@@ -29,6 +29,7 @@ def redrive(  # noqa: PLR0913 - a task has many sides
     parking: str = "parking",
     dry_run: bool = False,
     unfit: list[str] | None = None,
+    topic_id: str = "",
     **rest: Any,
 ) -> Counter[Fate]:
     """Run once to the end; return what was done, as it was told."""
@@ -36,7 +37,7 @@ def redrive(  # noqa: PLR0913 - a task has many sides
     task = {k: rest.pop(k) for k in ("limit", "forgotten_before_ms") if k in rest}
     redriver = Redriver(
         task=Task(choice, max_attempts, may_park=dry_run or bool(parking), **task),
-        route=Route(DLQ, "transactions", 4, parking),
+        route=Route(DLQ, "transactions", 4, parking, topic_id),
         open_from=topic.open_from,
         read_marks=transaction.marks,
         transaction=None if dry_run else transaction,
@@ -273,8 +274,18 @@ def test_a_producer_that_is_done_for_is_left_to_the_transaction() -> None:
 
 def test_a_mark_beyond_the_end_is_another_topic_of_that_name() -> None:
     topic, kafka = ten_letters(), Transaction(offsets={0: (6, "")})
-    with pytest.raises(KafkaTrouble, match="dlq/0/6, but the partition ends at 5"):
+    with pytest.raises(KafkaTrouble, match="dlq/0/6, but that topic was deleted: this one ends"):
         redrive(topic, kafka)
+
+
+def test_marks_of_a_topic_that_was_deleted_are_none_of_the_new_ones() -> None:
+    topic, kafka = ten_letters(), Transaction()
+    assert redrive(topic, kafka, topic_id="old") == counts(REDRIVE=10)
+    assert redrive(topic, kafka, topic_id="old") == counts()
+    with pytest.raises(KafkaTrouble, match="but that topic was deleted"):
+        redrive(topic, kafka, topic_id="new")
+    kafka.offsets.clear()
+    assert redrive(topic, kafka, topic_id="new") == counts(REDRIVE=10)
 
 
 def test_what_retention_took_is_no_trouble() -> None:

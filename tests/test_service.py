@@ -228,13 +228,36 @@ def test_lost_partitions_take_back_all_that_is_not_committed(tiny: Model) -> Non
     assert bench.log[2:] == ["undo", "rewind"]
 
 
-def test_stop_that_is_undone_leaves_the_group_and_loses_nothing(tiny: Model) -> None:
+def test_stop_that_is_undone_leaves_the_group_and_says_that_records_come_again(
+    tiny: Model,
+) -> None:
     bench = Bench(tiny, batch(0))
     bench.guarantee.answers = [Commit.UNDONE]
     bench.service.turn()
     bench.service.stop()
-    bench.service.run()
+    with pytest.raises(KafkaTrouble, match="the last commit was undone: the records since"):
+        bench.service.run()
     assert bench.log == [("write", 0, 0), "flush", "rewind", "close"]
+
+
+def test_stop_whose_partitions_are_lost_says_that_records_come_again(tiny: Model) -> None:
+    bench = Bench(tiny, ("assigned", [P0]), batch(0), ("lost", [P0]))
+    bench.guarantee.answers = [Commit.LATER]
+    for _ in range(2):
+        bench.service.turn()
+    bench.service.stop()
+    with pytest.raises(KafkaTrouble, match="the last commit was undone"):
+        bench.service.run()
+
+
+def test_what_was_undone_before_the_stop_is_none_of_its_business(tiny: Model) -> None:
+    bench = Bench(tiny, batch(0), [], batch(0))
+    bench.guarantee.answers = [Commit.UNDONE]
+    for _ in range(3):
+        bench.service.turn()
+    bench.service.stop()
+    bench.service.run()
+    assert bench.log[-2:] == [("commit", {P0: 1}), "close"]
 
 
 def test_blown_fuse_ends_the_process_before_the_batch_is_written_or_committed(tiny: Model) -> None:

@@ -30,6 +30,7 @@ class ListClient:
     positions: dict[int, int] = field(default_factory=dict)
     refuses: KafkaError | None = None  # to tell what it holds
     note: str = ""  # what it holds beside each offset
+    asked: list[int] = field(default_factory=list)  # of how many partitions it was asked
 
     def subscribe(self, _: list[str], **callbacks: Callback) -> None:
         self.callbacks = callbacks
@@ -57,6 +58,7 @@ class ListClient:
         return offsets
 
     def committed(self, places: list[TopicPartition], _: float) -> list[TopicPartition]:
+        self.asked.append(len(places))
         if self.refuses:
             raise KafkaException(self.refuses)
         return [
@@ -330,3 +332,27 @@ def test_ends_of_transactions_are_no_lag_once_they_were_looked_at() -> None:
     assert source.lag() == {P0: 0}
     client.positions[0], client.ends = 90, (3, 91)
     assert source.lag() == {P0: 1}, "it has moved: nobody has looked there"
+
+
+@pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError._WAIT_COORD])
+def test_nothing_is_handed_out_until_the_groups_offset_is_known(code: int) -> None:
+    client = ListClient([record(5, GOOD), record(6, GOOD)], held={0: 5})
+    source, _ = attach(client)
+    client.refuses = KafkaError(code, "not now")
+    client.ready.insert(0, client.tell("assign", 0))
+    assert source.poll(10, 0) == []
+    assert source.poll(10, 0) == []
+    assert client.seeks == [(0, 5)]
+    client.refuses, client.ready = None, [record(5, GOOD), record(6, GOOD)]
+    assert offsets(source.poll(10, 0)) == [5, 6]
+
+
+def test_partitions_nothing_was_read_from_yet_are_asked_for_at_once_and_once() -> None:
+    client = ListClient(held={0: 40, 1: 50})
+    source, _ = attach(client)
+    client.ready.append(client.tell("assign", 0, 1, 2))
+    source.poll(1, 0)
+    client.asked.clear()
+    for _ in range(2):
+        assert source.lag() == {P0: 50, (TOPIC, 1): 40, (TOPIC, 2): 87}
+    assert client.asked == [3]

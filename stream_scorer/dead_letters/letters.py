@@ -19,6 +19,8 @@ ID = f"{PREFIX}id"
 FUTURE_LIMIT_MS = 3_000_000
 # Of a record that is too large: enough to see what it is.
 TRUNCATED_BYTES = 65_536
+# What a header takes at most beside its key and value: their lengths.
+LENGTHS_BYTES = 10
 NEEDED = ("version", "id", "source.topic", "source.partition", "source.offset", "code", "failed_at")
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)  # below 2^63
 SIGNED = re.compile(r"-?\d{1,18}", re.ASCII)
@@ -72,7 +74,7 @@ def written(
     record, reject = letter.record, letter.reject
     key, value = record.key(), record.value()
     own = original(letter.headers or [])
-    of_headers = sum(len(name.encode()) + len(text or b"") for name, text in own)
+    of_headers = sum(len(name.encode()) + len(text or b"") + LENGTHS_BYTES for name, text in own)
     full = largest is None or len(key or b"") + len(value or b"") + of_headers <= largest
     ours = {
         "version": DLQ_VERSION,

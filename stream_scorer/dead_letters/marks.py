@@ -1,11 +1,12 @@
 """How far redriving is on each partition of the dead letters: kept with the group's offsets.
 
 The committed offset says: all before it is done. What filtered runs have done behind it stands in
-the note that Kafka keeps with an offset: each run's filters, and how far it went.
+the note that Kafka keeps with an offset: each run's filters, and how far it went; before them,
+of which topic of that name the offset is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import msgspec
@@ -16,6 +17,7 @@ from stream_scorer.config import Settings
 from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.dead_letters.letters import Letter
 from stream_scorer.errors import BadInput, KafkaTrouble
+from stream_scorer.topic_id import NOTE as TOPIC_ID
 
 # Bytes. A broker takes 4,096 by default (offset.metadata.max.bytes).
 LONGEST_NOTE = 4000
@@ -39,11 +41,15 @@ class Mark:
 
     low: int = 0  # all before this offset is done
     ran: tuple[Ran, ...] = ()  # and, behind it, what these took
+    topic_id: str = ""  # of the topic with this offset; "" is not known
 
     @classmethod
     def read(cls, offset: int, note: str | None) -> Self:
         """Return the mark of a committed offset and its note; raise ValueError if it is none."""
-        return cls(offset, tuple(NOTE.decode(note)) if note else ())
+        topic_id, rest = "", note or ""
+        if rest.startswith(TOPIC_ID):
+            topic_id, _, rest = rest.removeprefix(TOPIC_ID).partition(" ")
+        return cls(offset, tuple(NOTE.decode(rest)) if rest else (), topic_id)
 
     def is_done(self, offset: int, letter: Letter) -> bool:
         """Tell whether an earlier run has redriven or parked a dead letter."""
@@ -58,12 +64,19 @@ class Mark:
     def after(self, choice: Choice, *, low: int, end: int) -> Self:
         """Return the mark once what `choice` takes is done before `end`, and all before `low`."""
         ran = [each for each in self.ran if each.end > low and each.choice != choice]
-        return type(self)(low, (*ran, Ran(choice, end)) if end > low else tuple(ran))
+        return replace(self, low=low, ran=(*ran, *([Ran(choice, end)] if end > low else [])))
 
     def note(self) -> str:
         """Return what is kept with the offset; raise BadInput if Kafka would not take it."""
         note = msgspec.json.encode(self.ran).decode() if self.ran else ""
-        if len(note.encode()) > LONGEST_NOTE:
+        if self.topic_id:
+            note = f"{TOPIC_ID}{self.topic_id} {note}"
+        size = len(note.encode())
+        if size > LONGEST_NOTE and len(self.ran) == 1:
+            raise BadInput(
+                f"the filters take {size} bytes, and Kafka keeps {LONGEST_NOTE}: name fewer --id"
+            )
+        if size > LONGEST_NOTE:
             raise BadInput(
                 f"{len(self.ran)} runs with different filters are remembered, and Kafka takes no "
                 "more: run redrive once without filters, which does what they left out"

@@ -10,6 +10,7 @@ from stream_scorer.config import Settings
 from stream_scorer.dead_letters.choosing import Choice, choice_options
 from stream_scorer.dead_letters.running import MAX_ATTEMPTS, Order, redriver
 from stream_scorer.dead_letters.walk import MOVED, Batch, Fate
+from stream_scorer.finite import FiniteRange
 from stream_scorer.flags import settings_options
 from stream_scorer.progress import counting
 
@@ -21,11 +22,11 @@ MOST_NAMED = 10  # of what is no dead letter
 @click.option("--to", metavar="TOPIC", help="Feed them into this topic, wherever they came from.")
 @click.option("--limit", type=click.IntRange(1), help="Redrive or park at most so many.")
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), help="At most so many records a second."
+    "--rate", type=FiniteRange(0, min_open=True), help="At most so many records a second."
 )
 @click.option(
     "--max-attempts",
-    type=click.IntRange(1, 100),
+    type=click.IntRange(1, 1000),  # dlq.attempt says at most 999, whoever wrote it
     default=MAX_ATTEMPTS,
     help="Then it is parked.",
 )

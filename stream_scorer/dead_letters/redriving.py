@@ -51,6 +51,7 @@ class Route:
     target: str
     target_partitions: int
     parking: str  # topic; empty: none
+    source_id: str = ""  # the id of the topic of dead letters
 
 
 @dataclass(slots=True)
@@ -90,7 +91,9 @@ class Redriver:
         starts = {n: mark.begin(self.task.choice) - LOOK_BACK for n, mark in marks.items()}
         source = self.open_from(starts)
         try:
-            return self._go(Walk(self.task, self.route.source, marks, source.bounds), source, began)
+            topic, topic_id = self.route.source, self.route.source_id
+            walk = Walk(self.task, topic, marks, source.bounds, topic_id=topic_id)
+            return self._go(walk, source, began)
         finally:
             source.close()
 

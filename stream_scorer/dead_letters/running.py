@@ -17,7 +17,8 @@ from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.dead_letters.marks import Ledger
 from stream_scorer.dead_letters.redriving import Redriver, Route
 from stream_scorer.dead_letters.walk import Batch, Fate, Task
-from stream_scorer.errors import BadInput
+from stream_scorer.errors import BadInput, KafkaTrouble
+from stream_scorer.topic_id import topic_ids
 from stream_scorer.topics import TopicReader
 from stream_scorer.transaction import ExactlyOnce
 
@@ -72,7 +73,13 @@ def redriver(
                 limit=order.limit,
                 forgotten_before_ms=int(time.time() * 1000) - marks_kept_ms(settings),
             ),
-            route=Route(topics[0], target, partitions[target], settings.parking_topic),
+            route=Route(
+                topics[0],
+                target,
+                partitions[target],
+                settings.parking_topic,
+                source_id=id_of(settings, topics[0]),
+            ),
             open_from=lambda starts: TopicReader(settings, topics[0], starts=starts),
             read_marks=ledger.marks,
             transaction=transaction,
@@ -80,6 +87,14 @@ def redriver(
             rate=None if order.dry_run else order.rate,
             counts=counts,
         )
+
+
+def id_of(settings: Settings, topic: str) -> str:
+    """Return a topic's id; raise KafkaTrouble if the cluster does not say."""
+    try:
+        return topic_ids(clients.admin(settings), [topic])[topic]
+    except KafkaException as exc:
+        raise KafkaTrouble(f"topic {topic!r} cannot be described: {exc.args[0].str()}") from exc
 
 
 def refuse_target(settings: Settings, target: str) -> None:

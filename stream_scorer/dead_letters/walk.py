@@ -84,20 +84,28 @@ class Batch:
 class Walk:
     """One way through the dead letters, from where the marks say to where they ended."""
 
-    def __init__(self, task: Task, topic: str, marks: Mapping[int, Mark], bounds: Bounds) -> None:
-        """Raise KafkaTrouble if a mark is beyond the end of its partition."""
+    def __init__(
+        self,
+        task: Task,
+        topic: str,
+        marks: Mapping[int, Mark],
+        bounds: Bounds,
+        *,
+        topic_id: str = "",
+    ) -> None:
+        """Raise KafkaTrouble if a mark is beyond its partition's end, or of a topic now gone."""
         self._task = task
         self._topic = topic
         self._bounds = bounds
         self._marks: dict[int, Mark] = {}
         for number, (first, end) in bounds.items():
             mark = marks.get(number, Mark())
-            if mark.low > end:
+            if mark.low > end or mark.topic_id not in {"", topic_id}:
                 raise KafkaTrouble(
-                    f"redriving had come to {topic}/{number}/{mark.low}, but the partition ends at "
-                    f"{end}: if the topic was made anew, delete the offsets of the redriving group"
+                    f"redriving had come to {topic}/{number}/{mark.low}, but that topic was "
+                    f"deleted: this one ends at {end}; delete the offsets of the redriving group"
                 )
-            self._marks[number] = Mark(max(mark.low, first), mark.ran)
+            self._marks[number] = Mark(max(mark.low, first), mark.ran, topic_id)
         self._unmarked = bounds.keys() - marks.keys()
         self._touched = set(marks)  # all of them: a mark that is written again is kept for longer
         self._starts = {n: mark.begin(task.choice) for n, mark in self._marks.items()}

@@ -82,7 +82,7 @@ def stop_in_odd_states(trial: Trial) -> None:
         alone.wait_assigned()
         trial.cluster.proxy.blackhole()
         trial.pause(0.5, 1.0)
-        stop(alone, {0, 1})  # 0 only if nothing was left to commit: the verifier tells
+        stop(alone, {0, 1})  # 0 only if nothing was left to commit
         trial.cluster.proxy.heal()
         trial.fault()
     trial.figures["stop_max"] = f"{max(seconds):.1f} s"
