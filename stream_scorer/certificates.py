@@ -12,10 +12,8 @@ def own_files(settings: Settings) -> list[Path]:
     """Return the files of the certificates that the settings name: ours, not the authorities'."""
     both, consumer, producer = settings.sides
     named = [side.get("ssl.certificate.location") for side in (both, consumer, producer)]
-    return sorted(
-        {Path(str(name)) for name in named if name}
-        | ({settings.http_certificate} if settings.http_certificate else set())
-    )
+    ours = (settings.http_certificate, settings.registry_certificate)
+    return sorted({Path(str(name)) for name in (*named, *ours) if name})
 
 
 def not_after(file: Path) -> float | None:
@@ -36,7 +34,7 @@ def expose(registry: CollectorRegistry, settings: Settings) -> None:
 
     TLS reads a file at the start only, so one that is renewed on disk changes nothing here.
     """
-    ends = {file.name: not_after(file) for file in own_files(settings)}
+    ends = {str(file): not_after(file) for file in own_files(settings)}
     if not ends:
         return
     shown = gauge(registry)

@@ -28,6 +28,7 @@ from stream_scorer.control import ControlTopic, find
 from stream_scorer.errors import ScorerError
 from stream_scorer.flags import RUN_SETTINGS, settings_options
 from stream_scorer.model import Model, warm_up
+from stream_scorer.policy import Policy
 from stream_scorer.records import DLQ_HEADROOM_BYTES
 from stream_scorer.registry import connect
 
@@ -157,6 +158,7 @@ def describe_model(settings: Settings) -> str:
     """Load the model, which checks it; say what it is and what events must hold."""
     model = Model.load(settings.model, sha256=settings.model_sha256, setting="SCORER_MODEL")
     warm_up(model, settings.max_batch_rows)
+    Policy.of(settings, model.feature_names)
     names = ", ".join(model.feature_names)
     return f"{model.name} {model.version} ({model.sha256[:12]}), golden rows hold; events: {names}"
 

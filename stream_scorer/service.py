@@ -101,6 +101,7 @@ class Service:
         goes on from the last commit.
         """
         self._source.subscribe(self.rebalanced)
+        self._health.beat(self._clock(), partitions=0)  # a first poll that hangs is noticed, too
         while not self._stop.is_set():
             if self._failure:
                 raise self._failure
@@ -201,6 +202,8 @@ class Service:
         self._done.clear()
         self._rejected.clear()
         self._fuse.reset()
+        for sink in self._sinks:
+            sink.forget()
         self._scorer.forget(self._owned)  # where it began to score is taken back as well
         self._source.rewind()
 

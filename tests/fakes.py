@@ -97,12 +97,16 @@ class ListSink:
     fails: bool = False
     refuses: bool = False
     handovers: list[int] = field(default_factory=list)  # how many there were in each outcome
+    forgotten: int = 0  # how often it was told that what it wrote was taken back
 
     def write(self, outcome: Outcome) -> None:
         if self.refuses:
             raise DeliveryError("not taken")
         self.handovers.append(len(outcome.handovers))
         self.log.append(("write", len(outcome.alerts), len(outcome.dead_letters)))
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     def flush(self) -> None:
         if self.fails:

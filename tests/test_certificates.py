@@ -28,12 +28,12 @@ def ends(registry: CollectorRegistry, name: str) -> float | None:
 def test_own_certificates_are_told_as_they_are_in_use(tmp_path: Path) -> None:
     http, client = write(tmp_path / "http.pem", SOON), write(tmp_path / "client.pem", LATER)
     kafka = {"ssl.certificate.location": str(client), "ssl.ca.location": "/ca.pem"}
-    registry = CollectorRegistry()
-    expose(registry, Settings(http_certificate=http, kafka=kafka))
-    assert ends(registry, "http.pem") == SOON.timestamp()
-    assert ends(registry, "client.pem") == LATER.timestamp()
+    registry, schemas = CollectorRegistry(), write(tmp_path / "registry.pem", LATER)
+    expose(registry, Settings(http_certificate=http, registry_certificate=schemas, kafka=kafka))
+    assert ends(registry, str(http)) == SOON.timestamp()
+    assert ends(registry, str(client)) == ends(registry, str(schemas)) == LATER.timestamp()
     write(http, LATER)
-    assert ends(registry, "http.pem") == SOON.timestamp(), "TLS has read it already"
+    assert ends(registry, str(http)) == SOON.timestamp(), "TLS has read it already"
 
 
 def test_file_that_is_gone_or_holds_none_has_no_value(tmp_path: Path) -> None:

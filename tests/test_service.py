@@ -183,6 +183,7 @@ def test_undone_commit_goes_back_and_forgets_what_was_done(tiny: Model) -> None:
     write = ("write", 0, 0)
     assert bench.log == [write, "flush", "rewind", write, "flush", ("commit", {P0: 1})]
     assert bench.value("scorer_transactions_undone_total") == 1
+    assert bench.sink.forgotten == 1
 
 
 def test_what_is_undone_says_again_who_scores_and_its_dead_letters_count_once(tiny: Model) -> None:

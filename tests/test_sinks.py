@@ -4,15 +4,17 @@ import logging
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from prometheus_client import CollectorRegistry
 
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters import letters
+from stream_scorer.errors import DeliveryError
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
 from stream_scorer.records import DeadLetter, Headers, Outcome, Reject
 from stream_scorer.sinks import SINKS
+from stream_scorer.sinks.kafka import KafkaSink
 from stream_scorer.tracing import UNTRACED
 from tests.records import FRAUD, GOOD, record
 from tests.test_scorer import make_scorer
@@ -110,3 +112,29 @@ def test_reason_is_cut_at_256_bytes_of_whole_characters() -> None:
 )
 def test_timestamp_is_kept_unless_a_broker_would_refuse_it(original: int, kept: int) -> None:
     assert letters.timestamp(original, now_ms=NOW_MS) == kept
+
+
+class Fenced:
+    """A producer that takes records and is done for when they are waited for."""
+
+    def produce(self, *_: object, **__: object) -> None:
+        pass
+
+    def poll(self, _: float) -> int:
+        return 0
+
+    def flush(self, _: float) -> int:
+        raise KafkaException(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+
+
+def test_producer_of_what_was_taken_back_is_asked_nothing_more(
+    tiny: Model, outcome: Outcome
+) -> None:
+    metrics = Metrics(CollectorRegistry(), tiny)
+    begin: Any = Fenced
+    sink = KafkaSink(Settings(), begin, metrics, UNTRACED)
+    sink.write(outcome)
+    with pytest.raises(DeliveryError, match="done for: fenced"):
+        sink.flush()
+    sink.forget()
+    sink.flush()

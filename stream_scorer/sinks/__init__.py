@@ -22,6 +22,10 @@ class Sink(Protocol):
         """Return when all that was written is safe; raise DeliveryError if it is not."""
         ...
 
+    def forget(self) -> None:
+        """Wait for nothing that was written by now: it was taken back."""
+        ...
+
 
 # Made of the settings, what gives the producer to write with, the metrics, and the traces.
 SINKS: dict[str, Callable[[Settings, Begin, Metrics, Traces], Sink]] = {

@@ -101,6 +101,10 @@ class KafkaSink:
                 f"{waiting} records are not acknowledged after {FLUSH_TIMEOUT_S:.0f} s"
             )
 
+    def forget(self) -> None:
+        """Wait for nothing that was written by now: its producer may be done for."""
+        self._producer = self._failed = None
+
     def _produce(self, topic: str, value: bytes | None, **rest: Any) -> None:  # noqa: ANN401
         """Hand over one record; a full queue is waited for, which holds the source back."""
         producer = self._producer = self._begin()

@@ -43,6 +43,9 @@ class LogSink:
     def flush(self) -> None:
         """Do nothing: lines are not held back."""
 
+    def forget(self) -> None:
+        """Do nothing: a line stays."""
+
 
 def where(record: Record) -> dict[str, object]:
     """Return where a record stands, as fields."""

@@ -178,6 +178,19 @@ class Rounds(Scorer):
         return replace(outcome, scores=scores)
 
 
+class Elsewhere(Scorer):
+    """Says of each score that its record stands a hundred further on."""
+
+    def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
+        outcome = super().__call__(records, timed=timed)
+        scores = []
+        for each in outcome.scores:
+            said = msgspec.json.decode(each.value)
+            said["source"]["offset"] += 100
+            scores.append(replace(each, value=msgspec.json.encode(said)))
+        return replace(outcome, scores=scores)
+
+
 class Eager(Scorer):
     """Alerts on whatever is scored."""
 
@@ -303,6 +316,7 @@ BUGS: dict[str, Bug] = {
     "random-id": Bug(Parts(scorer=RandomId), ALO, "wrong", plain),
     "other-reasons": Bug(Parts(scorer=Unexplained), ALO, "wrong", plain),
     "rounded": Bug(Parts(scorer=Rounds), ALO, "wrong", plain),
+    "elsewhere": Bug(Parts(scorer=Elsewhere), ALO, "wrong", plain),
     "backwards": Bug(Parts(sink=Backwards), EOS, "misordered", plain),
     "dropped-abort": Bug(Parts(exactly_once=NoAbort), EOS, "dup", plain),
     "outside-the-transaction": Bug(

@@ -11,6 +11,7 @@ from tests.faults.oracle import ALERT, LETTER, Workload, number_of
 TOLERANCE = 1e-6
 EFFECT_TOLERANCE = 0.0006  # an effect is published with three digits
 Where = tuple[str, int]  # topic, partition
+Place = tuple[int, int]  # partition and offset of a record of the input
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Found:
 
     kind: str  # of KINDS
     key: bytes | None
-    source: tuple[int, int]  # partition and offset of the record it is of
+    source: Place  # of the record it is of
     where: Where
     offset: int
     digest: bytes  # of all that a repeat must have alike
@@ -59,12 +60,15 @@ class Verdict:
         return {what: text for what, text in self.offenders.items() if what not in allowed}
 
 
-def judge_outcomes(verdict: Verdict, workload: Workload, final: Sequence[Found]) -> None:
+def judge_outcomes(
+    verdict: Verdict, workload: Workload, final: Sequence[Found], places: Mapping[int, Place]
+) -> None:
     """Note what is lost, repeated, invented or wrong among what counts (I1, I3, I4, I6, I13).
 
     "lost": an outcome that must be there is not; "dup": it is there again; "phantom": it is of no
     record, or of a kind that record must not have; "differs": a repeat has other bytes; "wrong":
-    its probability, code, id or bytes are not the oracle's.
+    its probability, code, id or bytes are not the oracle's, or it says that its record stands
+    elsewhere than in `places`.
     """
     seen: dict[tuple[str, int], Found] = {}
     for each in final:
@@ -76,8 +80,10 @@ def judge_outcomes(verdict: Verdict, workload: Workload, final: Sequence[Found])
         first = seen.setdefault((each.kind, n), each)
         if first is not each:
             verdict.note("dup", f"{describe(each)}: there already at {first.where}@{first.offset}")
-            if (first.digest, first.source) != (each.digest, each.source):
+            if first.digest != each.digest:
                 verdict.note("differs", f"{describe(each)}: not as at {first.where}@{first.offset}")
+        if each.source != places.get(n):
+            verdict.note("wrong", f"{describe(each)}: its record stands at {places.get(n)}")
         if flaw := why_wrong(workload, each, n):
             verdict.note("wrong", f"{describe(each)}: {flaw}")
     for n in range(workload.records):

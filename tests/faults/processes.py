@@ -161,7 +161,8 @@ def pauses_within_the_transaction(trial: Trial) -> None:
 
 
 def demand_unmoved(trial: Trial, kept: Kept) -> None:
-    """Demand that no partition was taken from a scorer; note how many were."""
+    """Demand that a scorer lived and no partition was taken from it; note how many were."""
+    trial.demand(kept.codes == [], f"it ended with {kept.codes}: {kept.scorer.text()}")
     trial.demand(went(kept) == 0, f"the group moved: {kept.scorer.text()}")
     trial.figures["rebalances"] = went(kept)
 

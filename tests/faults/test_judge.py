@@ -27,6 +27,9 @@ ALERTED = next(n for n in range(600) if ALERT in WORKLOAD.expected(n))
 BAD = next(iter(WORKLOAD.bad))
 
 
+PLACES = {n: (n % 2, n // 2) for n in range(600)}
+
+
 def outcomes() -> list[Found]:
     """Return exactly what the oracle wants, on one partition of each topic."""
     wanted = [(n, kind) for n in range(WORKLOAD.records) for kind in WORKLOAD.expected(n)]
@@ -34,7 +37,7 @@ def outcomes() -> list[Found]:
         Found(
             kind,
             key_of(n).encode(),
-            (n % 2, n // 2),
+            PLACES[n],
             (kind, 0),
             n,
             digest=b"%d" % n,
@@ -49,7 +52,7 @@ def outcomes() -> list[Found]:
 
 def judged(found: Sequence[Found]) -> Verdict:
     verdict = Verdict()
-    judge_outcomes(verdict, WORKLOAD, found)
+    judge_outcomes(verdict, WORKLOAD, found, PLACES)
     return verdict
 
 
@@ -71,6 +74,13 @@ def test_repeat_with_the_same_bytes_is_allowed_at_least_once_only() -> None:
     verdict = judged([*outcomes(), replace(of(GOOD), offset=9999)])
     assert verdict.broken(repeats_allowed=True) == {}
     assert set(verdict.broken(repeats_allowed=False)) == {"dup"}
+
+
+def test_outcome_that_says_its_record_stands_elsewhere_is_wrong() -> None:
+    for n in (GOOD, ALERTED, BAD):
+        others = [each for each in outcomes() if each != of(n)]
+        verdict = judged([*others, replace(of(n), source=(1, 777))])
+        assert set(verdict.broken(repeats_allowed=True)) == {"wrong"}
 
 
 def test_repeat_with_other_bytes_is_never_allowed() -> None:

@@ -101,10 +101,11 @@ def alerts_deleted(trial: Trial) -> None:
         recreate(stream, stream.settings.alerts_topic, between=between())
         stream.wait_committed(BEFORE + AFTER)
         kept.end()
-        numbers = {number_of(message.key()) for message in stream.alerts()}
+        seen = Counter(number_of(message.key()) for message in stream.alerts())
         later = range(BEFORE, BEFORE + AFTER)
         wanted = {n for n in later if ALERT in trial.workload.expected(n)}
-        trial.demand(wanted <= numbers, f"alerts lost: {sorted(wanted - numbers)[:5]}")
+        trial.demand(wanted <= set(seen), f"alerts lost: {sorted(wanted - set(seen))[:5]}")
+        trial.repeated += sum(seen.values()) - len(seen)
         trial.figures["codes"] = sorted(set(kept.codes))
 
 

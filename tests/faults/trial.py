@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ class Trial:
     kept: list[Kept] = field(default_factory=list)
     sent: int = 0
     faults: int = 0
+    repeated: int = 0  # on a stream beside the verified one
     clean: bool = False  # nothing may be repeated, with either guarantee
 
     def __post_init__(self) -> None:
@@ -253,6 +254,9 @@ class Trial:
         if not path.exists():
             raise BrokenError(f"the verifier ended with {self.verifier.returncode}")
         result = Result(**json.loads(path.read_text()))
+        result = replace(result, repeated=result.repeated + self.repeated)
+        if self.repeated and self.guarantee == "exactly-once":
+            raise BrokenError(f"{self.repeated} repeated on the stream beside")
         if self.clean and result.repeated:
             raise BrokenError(f"{result.repeated} repeated by a clean stop: {result.line()}")
         return result

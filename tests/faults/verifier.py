@@ -31,7 +31,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.faults import judge
-from tests.faults.judge import Found, Sample, Verdict, Where
+from tests.faults.judge import Found, Place, Sample, Verdict, Where
 from tests.faults.oracle import LETTER, SCORE, Workload, number_of
 
 T = TypeVar("T")
@@ -182,7 +182,8 @@ class Reader:
         offset = message.offset() or 0
         if kind == LETTER:
             headers = {name: as_bytes(text) for name, text in dict(message.headers() or ()).items()}
-            _, partition, at = headers["dlq.id"].decode().rsplit("/", 2)
+            name, partition, at = headers["dlq.id"].decode().rsplit("/", 2)
+            self._require_input(name)
             alike = sorted((n, text) for n, text in headers.items() if n != "dlq.failed_at")
             n = number_of(key)
             return Found(
@@ -198,6 +199,7 @@ class Reader:
         outcome = self._decode(value or b"")
         partition, at = outcome.source["partition"], outcome.source["offset"]
         name = outcome.source["topic"]
+        self._require_input(name)
         identity = f"{self._cluster_id}\n{name}\n{partition}\n{at}\n{outcome.model['sha256']}"
         wanted = hashlib.sha256(identity.encode()).hexdigest()[:32]
         return Found(
@@ -212,6 +214,38 @@ class Reader:
             reasons={each["feature"]: each["effect"] for each in outcome.reasons},
             id_holds=kind == SCORE or outcome.alert_id == wanted,
         )
+
+    def _require_input(self, name: str) -> None:
+        """Raise ValueError if an outcome is of another topic's record."""
+        if name != self._task.input:
+            raise ValueError(name)
+
+
+def places_of(task: Task) -> dict[int, Place]:
+    """Return where each record of the workload stands in the input."""
+    reader = Consumer(
+        {
+            "bootstrap.servers": task.bootstrap,
+            "group.id": f"{task.group}-verifier",
+            "enable.auto.commit": "false",
+            "enable.partition.eof": "true",
+            **CLIENT,
+        }
+    )
+    unread = set(reader.list_topics(task.input, timeout=30).topics[task.input].partitions)
+    reader.assign([TopicPartition(task.input, number, 0) for number in unread])
+    found: dict[int, Place] = {}
+    deadline = time.monotonic() + OPEN_S
+    while unread and time.monotonic() < deadline:
+        for message in reader.consume(5000, 0.5):
+            number = message.partition() or 0
+            if message.error() is None:
+                n = number_of(message.key())
+                found.setdefault(-1 if n is None else n, (number, message.offset() or 0))
+            else:
+                unread.discard(number)  # its end, or the record is told to stand nowhere
+    reader.close()
+    return found
 
 
 def as_bytes(text: str | bytes | None) -> bytes:
@@ -322,7 +356,7 @@ def judge_all(task: Task, watch: Watch) -> Verdict:
             verdict.note("open", f"a transaction is left open: the {name} reader of {behind}")
         reader.close()
     workload = task.workload
-    judge.judge_outcomes(verdict, workload, final.found)
+    judge.judge_outcomes(verdict, workload, final.found, places_of(task))
     judge.judge_readers(verdict, watch.live.found, final.found)
     judge.judge_commits(verdict, watch.samples, final.found)
     for each in uncommitted.found:
