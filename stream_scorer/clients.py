@@ -242,6 +242,17 @@ def settled(ask: Callable[[], T], *, timeout_s: float, not_yet: AbstractSet[int]
         time.sleep(0.1)
 
 
+def reset_command(group: str, place: str, how: str) -> str:
+    """Return the command by which a person says where a group goes on, `how` being its option.
+
+    `place` is a topic, or a topic and a partition as topic:0.
+    """
+    return (
+        f"kafka-consumer-groups --bootstrap-server BROKERS --group {group} --topic {place} "
+        f"--reset-offsets {how} --execute"
+    )
+
+
 class Bounded(Protocol):
     """What `bounds` needs of a `confluent_kafka.Consumer`."""
 

@@ -113,11 +113,15 @@ class Drift(Collector):
         seconds = GaugeMetricFamily(
             "scorer_drift_window_seconds", "Seconds of traffic that the drift figures cover."
         )
+        ratio = GaugeMetricFamily(
+            "scorer_drift_window_ratio", "Share of SCORER_DRIFT_WINDOW_S that they cover."
+        )
         with self._lock:
             window = self._window(self._clock())
             features, histograms = self._features, self._histograms
         rows.add_metric([], window.rows)
         seconds.add_metric([], window.seconds)
+        ratio.add_metric([], window.seconds / self._window_s)
         if window.records:
             missing.add_metric([], window.missing / window.records)
         if window.rows >= FEWEST_ROWS:
@@ -127,7 +131,7 @@ class Drift(Collector):
                 outside.add_metric([name], beyond / window.rows)
             for each in found[len(features) :]:
                 score.add_metric([], each)
-        yield from (psi, score, outside, missing, rows, seconds)
+        yield from (psi, score, outside, missing, rows, seconds, ratio)
 
     def counts(self) -> bytes:
         """Return what the window's rows are in each bin, as JSON: by feature, and of the score."""

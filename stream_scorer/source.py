@@ -218,11 +218,12 @@ class KafkaSource:
             logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))
             return True
         if error.code() in UNREADABLE:
+            at = f"{message.topic()}:{message.partition()}"
             raise KafkaTrouble(
                 f"{message.topic()}[{message.partition()}]: what begins at offset "
                 f"{message.offset()} cannot be read: {error.str()}; if it stays so, to go on by "
-                f"intent: kafka-consumer-groups --group {self._group} --topic {message.topic()}:"
-                f"{message.partition()} --reset-offsets --to-offset NEXT --execute, NEXT beyond it"
+                f"intent, NEXT beyond it: "
+                f"{clients.reset_command(self._group, at, '--to-offset NEXT')}"
             )
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
 
@@ -248,10 +249,10 @@ class KafkaSource:
             if held.offset < low
             else f"it ends at {high}: was the topic made anew?"
         )
+        at = f"{partition.topic}:{partition.partition}"
         raise KafkaTrouble(
             f"{place}: the group has done everything before {held.offset}, and {what}; to go on by "
-            f"intent: kafka-consumer-groups --group {self._group} --topic {partition.topic}:"
-            f"{partition.partition} --reset-offsets --to-earliest --execute"
+            f"intent: {clients.reset_command(self._group, at, '--to-earliest')}"
         )
 
     def _anchor(self) -> None:

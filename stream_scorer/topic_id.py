@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, TopicDescription
 
+from stream_scorer.clients import reset_command
 from stream_scorer.errors import KafkaTrouble
 
 # Seconds between two looks: what a new topic gets meanwhile is read from the old one's offsets on.
@@ -56,8 +57,8 @@ class TopicId:
             raise KafkaTrouble(
                 f"{self._topic}[{partition}]: the group's offset {offset} is of a topic that was "
                 "deleted; the new one's records before it are not scored, some behind it are; to "
-                f"go on by intent, once no member is left: kafka-consumer-groups --group "
-                f"{self._group} --topic {self._topic} --reset-offsets --to-earliest --execute"
+                "go on by intent, once no member is left: "
+                f"{reset_command(self._group, self._topic, '--to-earliest')}"
             )
 
     def look(self) -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from stream_scorer import certificates
+from stream_scorer import __version__, certificates
 from stream_scorer.config import Settings
 from stream_scorer.metrics import Metrics
 from stream_scorer.model import Model
@@ -145,7 +145,7 @@ def test_manifests_are_as_kubernetes_wants_them() -> None:
 
 def test_every_resource_of_a_kustomization_is_there_and_every_file_is_a_resource() -> None:
     for file in KUBERNETES.glob("*/kustomization.yaml"):
-        named = set(yaml.safe_load(file.read_text())["resources"]) - {"../base"}
+        named = set(yaml.safe_load(file.read_text()).get("resources", ()))
         there = {each.name for each in file.parent.glob("*.yaml")} - {"kustomization.yaml"}
         assert named == there
 
@@ -229,6 +229,31 @@ def test_containerfile_is_without_a_finding() -> None:
         [hadolint, DEPLOY / "Containerfile"], check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_images_have_the_version_that_this_is() -> None:
+    base = yaml.safe_load((KUBERNETES / "base/kustomization.yaml").read_text())
+    assert {each["newTag"] for each in base["images"]} == {__version__}
+
+
+def test_no_two_pods_have_the_same_secret() -> None:
+    secrets = [
+        volume["secret"]["secretName"]
+        for _, pod in pods()
+        for volume in pod["volumes"]
+        if "secret" in volume
+    ]
+    assert len(secrets) == len(set(secrets))
+
+
+def test_model_of_ones_own_is_put_where_the_scorer_looks_for_it() -> None:
+    patched = yaml.safe_load((KUBERNETES / "model/kustomization.yaml").read_text())["patches"]
+    added = {each["path"]: each["value"] for each in yaml.safe_load(patched[0]["patch"])}
+    place = "/spec/template/spec/containers/0"
+    folder = added[f"{place}/volumeMounts/-"]["mountPath"]
+    assert added[f"{place}/env/-"] == {"name": "SCORER_MODEL", "value": f"{folder}/fraud.onnx"}
+    (scorer,) = [pod for name, pod in pods() if name == "scorer"]
+    assert scorer["containers"][0]["env"], "there is a list to add to"
 
 
 def test_scorers_have_partitions_enough() -> None:

@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 HURRY = 30
 ALERTS = sorted(rule["alert"] for rule in alerts())
 # Of one piece of work with all of its scorers: the others' faults would hide it, or it theirs.
-LAST = {"MonitorWithoutOwner", "MonitorDown", "ScorerDown"}
+LAST = {"ScorerSilent", "MonitorWithoutOwner", "MonitorDown", "ScorerDown"}
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 MONITOR_SESSION_MS = "45000"
 
@@ -92,6 +92,7 @@ class Faults:
         names = ("small", "stuck", "cut", "undone", "refused", "looping", "owner", "second")
         self.port = dict(zip(names, free_ports(len(names)), strict=True))
         self.scorers: list[Scorer] = []
+        self.feeds = stack.enter_context(ExitStack())  # all that is sent, until it is closed
 
     def stream(self, name: str) -> Stream:
         """Return topics of their own; their scorers write their logs into a folder of its own."""
@@ -118,9 +119,10 @@ class Faults:
             SCORER_COMMIT_INTERVAL_MS="1",
             SCORER_DEAD_LETTERS_IN_A_ROW="0",
             SCORER_DEAD_LETTERS_RATIO="1",
+            SCORER_DRIFT_WINDOW_S="60",
         )
         waiting = transactions(frauds=0.3, times=50.0, bad=2)
-        self.stack.enter_context(sending(stream, waiting, 1000))
+        self.feeds.enter_context(sending(stream, waiting, 1000))
         return self.monitored(stream)
 
     def monitored(self, stream: Stream) -> Watched:
@@ -162,7 +164,7 @@ class Faults:
         forgetful.produce(stream.settings.transactions_topic, b"{}", partition=0)
         assert forgetful.flush(30) == 0
         self.stack.callback(forgetful.abort_transaction, 30)
-        self.stack.enter_context(sending(stream, transactions(), 30))
+        self.feeds.enter_context(sending(stream, transactions(), 30))
 
     def cut_off(self) -> None:
         """Take away the network in the middle of a backlog."""
@@ -184,7 +186,7 @@ class Faults:
         stream = self.stream("undone")
         buggy = ("tests.faults.buggy", "every-third-aborted")
         self.start(stream, "undone", *buggy, SCORER_GUARANTEE="exactly-once")
-        self.stack.enter_context(sending(stream, transactions(), 30))
+        self.feeds.enter_context(sending(stream, transactions(), 30))
 
     def refused(self, watch: Watch) -> None:
         """Overwrite its model's file with none; and let its certificate end in a week."""
@@ -301,6 +303,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
         faults.looping()
         found.wait(set(ALERTS) - LAST, 300)
         found.names -= LAST  # they were there before there was anything to scrape
+        faults.feeds.close()
+        faults.scorers[0].kill()  # it has a backlog
+        found.wait({"ScorerSilent"}, 120)
         owner, second = watched.monitors
         owner.process.send_signal(signal.SIGSTOP)
         found.wait({"MonitorWithoutOwner"}, 60)
