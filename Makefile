@@ -67,11 +67,16 @@ million: .venv/dev.ok  ## the monitor on a million events: memory is flat, figur
 docs: .venv/dev.ok  ## the documentation as web pages, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-release: .venv/dev.ok  ## wheel, sdist, list of parts (CycloneDX) and checksums in dist/
+release: .venv/dev.ok  ## wheel, sdist, lists of each image's parts with licences (CycloneDX) and checksums in dist/
 	rm -rf dist build
-	mkdir dist
+	mkdir dist build
 	$(BIN)/python -c "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"
-	$(BIN)/cyclonedx-py requirements requirements/service.txt --pyproject pyproject.toml --output-reproducible --of JSON -o dist/stream-scorer.cdx.json
+	sed "s/^dynamic = .*/version = \"$$($(BIN)/python -c 'import stream_scorer; print(stream_scorer.__version__)')\"/" pyproject.toml > build/pyproject.toml
+	for parts in service people; do \
+	  $(BIN)/python -m venv --without-pip build/$$parts && \
+	  $(BIN)/pip --python build/$$parts/bin/python install --quiet --require-hashes --requirement requirements/$$parts.txt && \
+	  $(BIN)/cyclonedx-py environment build/$$parts/bin/python --pyproject build/pyproject.toml --output-reproducible --of JSON -o dist/stream-scorer-$$parts.cdx.json || exit 1; \
+	done
 	cd dist && sha256sum * > SHA256SUMS
 
 audit: .venv/dev.ok  ## known holes in what a release depends on; asks PyPI

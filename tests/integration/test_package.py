@@ -47,6 +47,7 @@ def test_both_hold_the_model_the_pages_and_the_licence_and_no_test(built: Path) 
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "models/fraud.onnx"} <= inside
+    assert not any(name.startswith("tests/") for name in inside)
 
 
 @pytest.fixture(scope="module")
