@@ -156,7 +156,7 @@ def run_long(bootstrap: str, rows: int) -> list[Figures]:
         service.stop()
 
     settle_memory()
-    watcher = threading.Thread(target=observe)
+    watcher = threading.Thread(target=observe, daemon=True)  # the service may end by an error
     watcher.start()
     service.run()
     watcher.join()

@@ -77,6 +77,8 @@ def run(bootstrap: str, group: str, workers: int, rows: int, folder: Path) -> Fi
             if not first and scorer.text().count("Partitions assigned") >= workers:
                 first, begun, cpu = done, time.perf_counter(), cpu_s(process.pid)
             time.sleep(LOOK_S)
+        if not first:
+            raise SystemExit(f"{workers} workers were done before each had its share: more --rows")
         wall, cpu = time.perf_counter() - begun, cpu_s(process.pid) - cpu
         memory = sum(usage(each).rss_mb for each in processes(process.pid))
     finally:

@@ -13,6 +13,9 @@ from stream_scorer.events import ID, Event
 from stream_scorer.registry import MISSING_EXTRA, Registry
 from stream_scorer.tables import Malformed
 
+# The largest below which a double has every whole number.
+LARGEST_WHOLE = 2**53
+
 
 class AvroEncoder:
     """Writes events by one schema in the registry's wire format."""
@@ -47,6 +50,8 @@ class AvroEncoder:
         for name in self._numbers:
             if not isinstance(cells.get(name), float | int):
                 return f"{name} is {cells.get(name)!r}: want a number, as in the first row"
+            if is_long(cells[name]):
+                return f"{name} is {cells[name]}: a double has not so many digits"
         return self._write(self._schema_id, self._schema, {**cells, **self._texts(cells)})
 
     def _texts(self, cells: dict[str, Any]) -> dict[str, str | None]:
@@ -66,7 +71,9 @@ class AvroEncoder:
                 "first row that has all, or SCORER_FORMAT=json"
             )
         self._numbers = tuple(
-            name for name, cell in cells.items() if isinstance(cell, float | int) and name != ID
+            name
+            for name, cell in cells.items()
+            if isinstance(cell, float | int) and not is_long(cell) and name != ID
         )
         others = [name for name in cells if name not in self._numbers and name != ID]
         record = {
@@ -85,6 +92,11 @@ class AvroEncoder:
         except ValueError as exc:
             raise BadInput(f"no Avro schema can be made of the columns: {exc}") from exc
         self._schema_id = self._registry.register(self._subject, text)
+
+
+def is_long(cell: float) -> bool:
+    """Tell whether a number has more digits than a double: an account's, most likely."""
+    return isinstance(cell, int) and abs(cell) > LARGEST_WHOLE
 
 
 def in_avro(rows: "Rows[Any]", encode: AvroEncoder) -> "Rows[Any]":

@@ -2,7 +2,6 @@
 
 import json
 import time
-import urllib.request
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from stream_scorer.alerts import printable, why
 from stream_scorer.books import quantiles
 from stream_scorer.codecs.alerts import as_json
 from stream_scorer.errors import Unfit
+from stream_scorer.loopback import open_url
 from stream_scorer.topics import TopicReader
 
 LATEST_ALERTS = 8
@@ -111,7 +111,7 @@ class Board:
 def read_figures(url: str, before: Figures, now: float) -> Figures:
     """Return what the metrics say now; raise Unfit if the scorer does not answer."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own http URL
+        with open_url(url, timeout=5) as response:
             text = response.read().decode()
     except OSError as exc:
         raise Unfit(f"the scorer does not answer at {url}: {exc}") from exc

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from stream_scorer.config import Settings
 from stream_scorer.errors import Unfit
 from stream_scorer.kafka_command import create_topics
 from stream_scorer.local_kafka import local_kafka
+from stream_scorer.loopback import open_url
 from stream_scorer.topics import TopicReader
 
 TRANSACTIONS_DATA = Path(producer.__file__).parent / "transactions_data.csv"
@@ -241,7 +241,7 @@ def wait_until_ready(
         found = address.search(text_of(log))
         if found:
             with contextlib.suppress(OSError):  # 503: not ready yet
-                urllib.request.urlopen(urljoin(found[0], probe), timeout=5).close()  # noqa: S310
+                open_url(urljoin(found[0], probe), timeout=5).close()
                 return found[0]
         time.sleep(0.05)
     raise Unfit(f"`{name}` did not start: {last_line(log)}")

@@ -92,7 +92,12 @@ class Registry:
         return found
 
     def _with_references(self, schema: "Schema", depth: int = 0) -> list[str] | None:
-        """Return a schema's text behind those that it refers to, None if one is not there."""
+        """Return a schema's text behind those that it refers to, None if one is not there.
+
+        Raises RegistryTrouble for an answer without a text: that is no record's fault.
+        """
+        if not schema.schema_str:
+            raise RegistryTrouble(f"the schema registry {self._url} answers without a schema")
         texts: list[str] = []
         for each in schema.references or []:
             subject, version = str(each.subject), int(each.version or 1)
@@ -103,7 +108,7 @@ class Registry:
             if below is None:
                 return None
             texts += below
-        return [*dict.fromkeys(texts), str(schema.schema_str)]
+        return [*dict.fromkeys(texts), schema.schema_str]
 
     def _ask(self, ask: Callable[[], T]) -> T | None:
         """Return an answer, None for what is not there; ask again for PATIENCE_S."""

@@ -194,6 +194,26 @@ EMPTY = {"type": "record", "name": "Empty", "fields": [{"name": "x", "type": "nu
 LIST = {"type": "array", "items": ["null", {"type": "map", "values": "long"}]}
 
 
+def record_of(name: str, *kinds: Any) -> dict[str, Any]:
+    """Return a record type with fields of these types."""
+    fields = [{"name": f"f{i}", "type": kind} for i, kind in enumerate(kinds)]
+    return {"type": "record", "name": name, "fields": fields}
+
+
+def nested(depth: int, leaf: Any) -> Any:
+    """Return a record of two fields of a record of two fields ...: small, with 2^depth leaves."""
+    below: Any = {"type": "record", "name": "R0", "fields": [{"name": "a", "type": leaf}]}
+    for level in range(1, depth):
+        name = f"R{level}"
+        fields: Any = [{"name": "a", "type": below}, {"name": "b", "type": f"R{level - 1}"}]
+        below = {"type": "record", "name": name, "fields": fields}
+    return below
+
+
+HOLLOW = record_of("Hollow", "boolean", *(["null"] * 8))
+USUAL = record_of("Usual", "double", "string", ["null", record_of("Inner", "long", "boolean")])
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
@@ -202,7 +222,7 @@ LIST = {"type": "array", "items": ["null", {"type": "map", "values": "long"}]}
         ({"type": "array", "items": "null"}, "SCHEMA"),
         ({"type": "map", "values": {"type": "array", "items": EMPTY}}, "SCHEMA"),
         ("Transaction", "SCHEMA"),
-        (LIST, "DECODE"),
+        (LIST, "LIMIT"),
     ],
     ids=repr,
 )
@@ -211,6 +231,30 @@ def test_schema_whose_records_may_have_no_end_is_refused(kind: Any, code: str) -
     value = b"\0\0\0\0\7" + bytes(24) + b"\2" * 100_000
     _, _, rejects = decoder({7: schema_of(fields)})([value])
     assert rejects[0].code == code
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"type": "array", "items": HOLLOW},
+        {"type": "map", "values": HOLLOW},
+        {"type": "array", "items": ["null", HOLLOW]},
+        {"type": "array", "items": record_of("Deep", "boolean", nested(11, "null"))},
+    ],
+    ids=["array", "map", "union", "nested"],
+)
+def test_what_could_hold_too_many_values_for_its_bytes_is_not_read(kind: Any) -> None:
+    decode = decoder({7: schema_of([*DOUBLES, {"name": "other", "type": kind}])})
+    _, _, rejects = decode([b"\0\0\0\0\7" + bytes(24) + b"\2" * 100_000])
+    assert rejects[0].code == "LIMIT"
+
+
+def test_usual_lists_are_read() -> None:
+    basket: Any = {"name": "basket", "type": {"type": "array", "items": USUAL}}
+    fields = [*DOUBLES, basket]
+    item = {"f0": 1.5, "f1": "book", "f2": {"f0": 7, "f1": True}}
+    value = write(fields, Time=1, V1=1, Amount=1.0, basket=[item] * 5000)
+    assert decoder({7: schema_of(fields)})([value])[1] == [0]
 
 
 def test_schema_may_refer_to_others() -> None:
@@ -257,6 +301,17 @@ def test_registry_gives_a_schema_behind_those_that_it_refers_to() -> None:
     refers = [SimpleNamespace(subject="money", version=2)]
     asked = Asked({1: known("outer", references=refers), 2: known("inner")})
     assert Registry("http://r", asked).schema(1) == ["inner", "outer"]
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_answer_without_a_schema_is_the_registrys_trouble(text: Any) -> None:
+    with pytest.raises(RegistryTrouble, match="answers without a schema"):
+        Registry("http://r", Asked({1: known(text)})).schema(1)
+
+
+def test_id_below_nought_is_no_question_for_the_registry() -> None:
+    _, _, rejects = decoder({})([b"\0\xff\xff\xff\xff"])
+    assert rejects == {0: Reject("SCHEMA", "its schema's id is -1")}
 
 
 def test_id_that_is_unknown_is_a_reject_and_is_asked_for_again_before_long() -> None:
@@ -332,16 +387,6 @@ def test_many_unknown_ids_in_a_batch_are_asked_for_side_by_side() -> None:
     values = [b"\0" + schema_id.to_bytes(4, "big") for schema_id in range(4)]
     _, kept, rejects = AvroDecoder(NAMES, find)(values)
     assert (kept, len(rejects)) == ([], 4)
-
-
-def nested(depth: int, leaf: Any) -> Any:
-    """Return a record of two fields of a record of two fields ...: small, with 2^depth leaves."""
-    below: Any = {"type": "record", "name": "R0", "fields": [{"name": "a", "type": leaf}]}
-    for level in range(1, depth):
-        name = f"R{level}"
-        fields: Any = [{"name": "a", "type": below}, {"name": "b", "type": f"R{level - 1}"}]
-        below = {"type": "record", "name": name, "fields": fields}
-    return below
 
 
 @pytest.mark.parametrize("leaf", ["null", "int", {"type": "array", "items": "int"}], ids=repr)
@@ -458,4 +503,21 @@ def test_replay_says_which_cell_is_no_number_of_the_schema() -> None:
         Event("t2", b'{"V1": null, "Amount": 2, "shop": null, "transaction_id": "t2"}', None)
     )
     assert empty == "V1 is None: want a number, as in the first row"
+    long = encode(
+        Event("t3", b'{"V1": 9007199254740993, "Amount": 2, "transaction_id": "t3"}', None)
+    )
+    assert long == "V1 is 9007199254740993: a double has not so many digits"
     assert registered == ["in-value"]
+
+
+def test_replay_writes_a_long_number_of_the_first_row_as_text() -> None:
+    class Takes(Asked):
+        def register_schema(self, subject_name: str, schema: Any) -> int:
+            return 4
+
+    encode = AvroEncoder(Registry("http://r", Takes({})), "in")
+    value = encode(
+        Event("t1", b'{"account": 9007199254740993, "V1": 1, "transaction_id": "t1"}', None)
+    )
+    assert isinstance(value, bytes)
+    assert value.endswith(b"\x209007199254740993")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.gate import refuse_other_work, slower
 from benchmarks.peers.measuring import between
 from benchmarks.peers.page import page
 from benchmarks.peers.table import PEERS
@@ -39,3 +40,16 @@ def test_page_has_a_row_for_each_peer() -> None:
         ["300,000", "310,000", "3.0", "1.0", "120", "1.2", "5.0"],
         ["300,000", "310,000", "7.5", "2.5", "120", "", ""],
     ]
+
+
+def test_gate_fails_at_more_than_a_tenth_of_the_median_pair() -> None:
+    noise = [0.7, 0.98, 1.0, 1.3, 1.02]
+    assert slower({"one": noise, "two": [1.1] * 5}) == []
+    assert slower({"one": [1.12 * each for each in noise], "two": noise}) == ["one"]
+
+
+def test_gate_takes_no_tree_for_faster_that_does_less() -> None:
+    usual = {"alerts": 900.0, "dead_letters": 300.0}
+    refuse_other_work(usual, dict(usual))
+    with pytest.raises(SystemExit, match="0 alerts here, 900 there"):
+        refuse_other_work(usual | {"alerts": 0.0}, usual)

@@ -16,7 +16,6 @@ from stream_scorer.workers.summing import Together, plus
 from stream_scorer.workers.supervising import (
     FIRST_WAIT_S,
     KILL_AFTER_S,
-    LONGEST_WAIT_S,
     MOST_ENDS,
     WITHIN_S,
     Supervisor,
@@ -78,7 +77,7 @@ def test_worker_that_ends_starts_again_after_a_while(code: int) -> None:
     assert floor.supervisor.code == 0
 
 
-def test_while_grows_with_each_end_up_to_a_limit() -> None:
+def test_while_grows_with_each_end() -> None:
     floor, waits = Floor(1), []
     for _ in range(MOST_ENDS):
         floor.end(0, 1)
@@ -87,7 +86,7 @@ def test_while_grows_with_each_end_up_to_a_limit() -> None:
             floor.clock.now += 0.5
             floor.supervisor.look()
         waits.append(floor.clock.now - begun)
-    assert waits == [min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**n) for n in range(MOST_ENDS)]
+    assert waits == [FIRST_WAIT_S * 2**n for n in range(MOST_ENDS)]
 
 
 def test_ends_that_do_not_stop_stop_all() -> None:
@@ -95,11 +94,21 @@ def test_ends_that_do_not_stop_stop_all() -> None:
     for _ in range(MOST_ENDS + 1):
         assert floor.supervisor.code == 0
         floor.end(0, 1)
-        floor.clock.now += LONGEST_WAIT_S
+        floor.clock.now += FIRST_WAIT_S * 2**MOST_ENDS
         floor.supervisor.look()
     assert floor.supervisor.stopping
     assert not floor.supervisor.look()
     assert floor.supervisor.code == 1
+
+
+def test_one_trouble_that_ends_each_worker_once_is_one_end_of_each() -> None:
+    floor = Floor(2 * MOST_ENDS)
+    for number in range(2 * MOST_ENDS):
+        floor.end(number, 1)
+    floor.clock.now += FIRST_WAIT_S
+    floor.supervisor.look()
+    assert not floor.supervisor.stopping
+    assert len(floor.supervisor.workers) == 2 * MOST_ENDS
 
 
 def test_ends_far_apart_are_forgotten() -> None:
@@ -141,7 +150,7 @@ def test_stop_waits_for_all_and_tells_of_one_that_could_not() -> None:
     floor.process(1).code = 1
     floor.supervisor.stop()
     assert (floor.supervisor.look(), floor.supervisor.code) == (False, 1)
-    floor.clock.now += LONGEST_WAIT_S
+    floor.clock.now += FIRST_WAIT_S * 2**MOST_ENDS
     assert not floor.supervisor.look()
     assert floor.started == [0, 1, 2]
 

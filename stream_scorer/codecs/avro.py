@@ -28,6 +28,8 @@ TYPES = {"double": "<f8", "float": "<f4"}
 NUMBERS = {"double", "float", "int", "long"}
 # Values in one record, arrays and maps not counted; a transaction has some hundreds at most.
 MOST_VALUES = 10_000
+# Values that arrays and maps of one record may hold by its length: some 50 ms.
+MOST_HELD = 50_000
 # Schemas that are asked for at once: each takes the registry's time.
 AT_ONCE = 16
 # What the length of a text must be below for its length to be one byte.
@@ -61,6 +63,7 @@ class Layout:
 
     parsed: Any  # as fastavro wants it
     fixed: Fixed | None  # None: the record is read field by field
+    a_byte: float  # how many values a byte of an array or a map may hold
 
 
 class AvroDecoder:
@@ -154,6 +157,8 @@ class AvroDecoder:
         known = self._layouts.get(schema_id)
         if known is not None:
             return known
+        if schema_id < 0:  # some registries answer these with an error, which would stop us
+            return Reject("SCHEMA", f"its schema's id is {schema_id}")
         texts = self._find_schema(schema_id)
         if isinstance(texts, Reject):
             return texts
@@ -162,6 +167,9 @@ class AvroDecoder:
 
     def _read(self, layout: Layout, value: bytes | None) -> list[float] | Reject:
         """Return one record's features, read field by field."""
+        if layout.a_byte * len(value or b"") > MOST_HELD:
+            held = f"{len(value or b'')} bytes with arrays or maps"
+            return Reject("LIMIT", f"{held} could hold more than {MOST_HELD} values")
         try:
             record = read_record(layout.parsed, value or b"")
         except RecursionError:
@@ -284,7 +292,8 @@ def understand(texts: Sequence[str], names: Sequence[str], schema_id: int) -> La
             parsed = parse_schema(schema, named_schemas=known)
         if not isinstance(schema, dict) or schema.get("type") != "record":
             return Reject("SCHEMA", f"{which} is no record")
-        if extent(parsed, known, {}) > MOST_VALUES:
+        unfolded = Unfolded(known)
+        if unfolded.extent(parsed) > MOST_VALUES:
             return Reject("SCHEMA", f"{which} lets a record hold values without end")
         fixed = find_fixed(schema["fields"], names)
     except (ValueError, KeyError, TypeError, SchemaParseException, RecursionError) as exc:
@@ -295,47 +304,75 @@ def understand(texts: Sequence[str], names: Sequence[str], schema_id: int) -> La
             return Reject("MISSING", f"{which} has no field {name}")
         if not may_be_number(types[name]):
             return Reject("TYPE", f"{name} is {str(types[name])[:60]} in {which}: want a number")
-    return Layout(parsed, fixed)
+    return Layout(parsed, fixed, unfolded.a_byte)
 
 
-def extent(schema: Any, known: Mapping[str, Any], sizes: dict[str, float]) -> float:  # noqa: ANN401
-    """Return how many values a record may hold for a few bytes; infinite: without end.
+class Unfolded:
+    """How many values records of a schema may hold; `known` are the named types.
 
     fastavro recurses in C without a limit and trusts the counts of arrays: a type that holds itself
-    ends the process by a full stack, an array of what takes no bytes never ends. `known` are the
-    named types, `sizes` what is known of them; infinite for those that `schema` stands in.
+    ends the process by a full stack, an array of what takes no bytes never ends, and one of what
+    takes few bytes for many values lasts.
     """
-    if isinstance(schema, list):
-        return 1 + max((extent(each, known, sizes) for each in schema), default=0.0)
-    if isinstance(schema, str):
-        if schema not in known:
-            return 1
-        return sizes[schema] if schema in sizes else extent(known[schema], known, sizes)
-    kind = schema["type"]
-    if kind in {"array", "map"}:
-        items = schema["items" if kind == "array" else "values"]
-        size = extent(items, known, sizes)
-        endless = kind == "array" and size < math.inf and takes_nothing(items, known, {})
-        return math.inf if endless else 1 + size
-    if kind in {"record", "error"}:
-        sizes[schema["name"]] = math.inf  # until it is known
-        parts = (extent(field["type"], known, sizes) for field in schema["fields"])
-        sizes[schema["name"]] = 1 + sum(parts)
-        return sizes[schema["name"]]
-    return extent(kind, known, sizes) if isinstance(kind, dict | list) else 1
 
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        """Nothing is looked at yet."""
+        self._known = known
+        self._sizes: dict[str, float] = {}  # of named types; infinite while one is looked at
+        self._densest: dict[str, tuple[int, int]] = {}
+        self.a_byte = 0.0  # values, of what arrays and maps hold
 
-def takes_nothing(schema: Any, known: Mapping[str, Any], found: dict[str, bool]) -> bool:  # noqa: ANN401
-    """Tell whether a value of this type may take no bytes; not for types that hold themselves."""
-    if isinstance(schema, str):
-        if schema in known and schema not in found:
-            found[schema] = takes_nothing(known[schema], known, found)
-        return found.get(schema, schema == "null")
-    if isinstance(schema, list):
-        return False  # which of them it is takes a byte
-    if schema["type"] in {"record", "error"}:
-        return all(takes_nothing(field["type"], known, found) for field in schema["fields"])
-    return bool(schema["type"] == "null" or (schema["type"] == "fixed" and schema["size"] == 0))
+    def extent(self, schema: Any) -> float:  # noqa: ANN401
+        """Return how many values there may be beside those in arrays and maps; or without end."""
+        if isinstance(schema, list):
+            return 1 + max((self.extent(each) for each in schema), default=0.0)
+        if isinstance(schema, str):
+            if schema in self._known and schema not in self._sizes:
+                return self.extent(self._known[schema])
+            return self._sizes.get(schema, 1)
+        kind = schema["type"]
+        if kind in {"array", "map"}:
+            return 1 + self._held(schema["items" if kind == "array" else "values"], kind)
+        if kind in {"record", "error"}:
+            self._sizes[schema["name"]] = math.inf
+            parts = (self.extent(field["type"]) for field in schema["fields"])
+            self._sizes[schema["name"]] = 1 + sum(parts)
+            return self._sizes[schema["name"]]
+        return self.extent(kind) if isinstance(kind, dict | list) else 1
+
+    def _held(self, items: Any, kind: str) -> float:  # noqa: ANN401
+        """Return the extent of one of what an array or a map holds; note how dense it may be."""
+        size = self.extent(items)
+        if size == math.inf:
+            return size
+        values, least = self.densest(items)
+        least += kind == "map"  # its key
+        if not least:
+            return math.inf
+        self.a_byte = max(self.a_byte, values / least)
+        return size
+
+    def densest(self, schema: Any) -> tuple[int, int]:  # noqa: ANN401
+        """Return values and bytes of what has the most values a byte.
+
+        Not for types that hold themselves. What arrays and maps in it hold is looked at by itself.
+        """
+        if isinstance(schema, str):
+            if schema not in self._known:
+                return 1, SIZES.get(schema, 1)
+            if schema not in self._densest:
+                self._densest[schema] = self.densest(self._known[schema])
+            return self._densest[schema]
+        if isinstance(schema, list):
+            each = [(values, 1 + size) for values, size in map(self.densest, schema)]
+            return max(each, key=lambda pair: pair[0] / pair[1], default=(0, 1))
+        kind = schema["type"]
+        if kind in {"record", "error"}:
+            parts = [self.densest(field["type"]) for field in schema["fields"]]
+            return 1 + sum(values for values, _ in parts), sum(size for _, size in parts)
+        if isinstance(kind, dict | list):
+            return self.densest(kind)
+        return 1, schema["size"] if kind == "fixed" else SIZES.get(kind, 1)
 
 
 def plain(schema: Any) -> Any:  # noqa: ANN401 - JSON
@@ -372,6 +409,8 @@ def find_fixed(fields: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Fix
             places[field["name"]] = (int(text), parts[text], kind)
         if kind not in SIZES and kind != "fixed":
             return None
+        if kind == "fixed" and field["type"]["size"] < 0:
+            raise ValueError(field["name"])
         parts[text] += field["type"]["size"] if kind == "fixed" else SIZES[kind]
     if not all(name in places for name in names):
         return None

@@ -3,7 +3,6 @@
 import json
 import time
 import urllib.error
-import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from stream_scorer.health import DEAD_AFTER_S
+from stream_scorer.loopback import open_url
 
 # Seconds for a worker's answer: Prometheus and Kubernetes wait meanwhile.
 ANSWER_S = 0.8
@@ -29,7 +29,7 @@ Fetch = Callable[[int, str], "tuple[int, str] | None"]
 def fetch(port: int, path: str) -> tuple[int, str] | None:
     """Ask a worker on this machine for a page."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=ANSWER_S) as answer:
+        with open_url(f"http://127.0.0.1:{port}{path}", timeout=ANSWER_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as exc:
         with exc:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,8 +28,8 @@ from stream_scorer.workers.summing import Together
 logger = logging.getLogger(__name__)
 
 # Seconds before a worker is started again: doubled each time, and forgotten after a quiet while.
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
-# Ends of any workers within so many seconds, after which all are stopped: it does not help.
+FIRST_WAIT_S = 1.0
+# Ends of one worker within so many seconds, after which all are stopped: it does not help.
 MOST_ENDS, WITHIN_S = 5, 300.0
 LOOK_S = 0.1
 # Seconds that workers have to stop; they themselves take STOP_DEADLINE_S at most.
@@ -63,8 +63,8 @@ class Supervisor:
     workers: dict[int, Worker] = field(default_factory=dict)
     stopping: bool = False
     code: int = 0
-    _ends: deque[float] = field(default_factory=deque)
-    _known: set[int] = field(default_factory=set)  # workers that have scored
+    _ends: dict[int, deque[float]] = field(default_factory=lambda: defaultdict(deque))
+    _known: set[int] = field(default_factory=set)  # workers that have once listened
     _stopped_at: float = 0.0
     _due: dict[int, float] = field(default_factory=dict)  # when to start a worker again
 
@@ -136,23 +136,23 @@ class Supervisor:
             self._known.add(worker.number)
         if worker.number not in self._known:  # a start that cannot work is told at once
             logger.error(
-                "Worker %d ends with %s before it scores", worker.number, what, extra=about
+                "Worker %d ends with %s before it listens", worker.number, what, extra=about
             )
             self.stop(code if code > 0 else 1)
             return
-        now = self.clock()
-        self._ends.append(now)
-        while self._ends[0] <= now - WITHIN_S:
-            self._ends.popleft()
-        if len(self._ends) > MOST_ENDS:
+        now, ends = self.clock(), self._ends[worker.number]
+        ends.append(now)
+        while ends[0] <= now - WITHIN_S:
+            ends.popleft()
+        if len(ends) > MOST_ENDS:
             logger.error(
-                "Worker %d ends with %s, the %dth within %.0f s: all are stopped",
-                *(worker.number, what, len(self._ends), WITHIN_S),
+                "Worker %d ends with %s, its %dth end within %.0f s: all are stopped",
+                *(worker.number, what, len(ends), WITHIN_S),
                 extra=about,
             )
             self.stop(1)
             return
-        wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (len(self._ends) - 1))
+        wait_s = FIRST_WAIT_S * 2 ** (len(ends) - 1)
         self._due[worker.number] = now + wait_s
         logger.warning(
             "Worker %d ends with %s; it starts again in %.0f s",
