@@ -66,7 +66,7 @@ class Registry:
         elif (found.schema_type or AVRO) != AVRO:
             why = Reject("SCHEMA", f"schema {schema_id} is {found.schema_type}: want {AVRO}")
         else:
-            texts = self._with_references(found)
+            texts = self._with_references(found, {})
             if texts is not None:
                 return texts
             why = Reject("SCHEMA", f"schema {schema_id} refers to one that the registry lacks")
@@ -91,9 +91,12 @@ class Registry:
             raise RegistryTrouble(f"{self._url} has no place for subject {subject!r}")
         return found
 
-    def _with_references(self, schema: "Schema", depth: int = 0) -> list[str] | None:
+    def _with_references(
+        self, schema: "Schema", seen: dict[tuple[str, int], list[str] | None], depth: int = 0
+    ) -> list[str] | None:
         """Return a schema's text behind those that it refers to, None if one is not there.
 
+        `seen` has what was asked for already, of each subject and version.
         Raises RegistryTrouble for an answer without a text: that is no record's fault.
         """
         if not schema.schema_str:
@@ -101,10 +104,13 @@ class Registry:
         texts: list[str] = []
         for each in schema.references or []:
             subject, version = str(each.subject), int(each.version or 1)
-            found = self._ask(lambda: self._asks.get_version(subject, version))  # noqa: B023
-            below = None
-            if found is not None and depth < DEEPEST:
-                below = self._with_references(found.schema, depth + 1)
+            if (subject, version) not in seen:
+                found = self._ask(lambda: self._asks.get_version(subject, version))  # noqa: B023
+                seen[subject, version] = None  # one that refers to itself has no end
+                if found is not None and depth < DEEPEST:
+                    below = self._with_references(found.schema, seen, depth + 1)
+                    seen[subject, version] = below
+            below = seen[subject, version]
             if below is None:
                 return None
             texts += below

@@ -272,6 +272,7 @@ class Asked:
         self.schemas = dict(schemas)
         self.wrong = wrong
         self.asked = 0
+        self.versions = 0  # how often one of those was asked for
 
     def get_schema(self, schema_id: int) -> Any:
         self.asked += 1
@@ -282,6 +283,7 @@ class Asked:
         return self.schemas[schema_id]
 
     def get_version(self, subject_name: str, version: int) -> Any:
+        self.versions += 1
         if version not in self.schemas:
             raise SchemaRegistryError(404, 40402, "Version not found")
         return SimpleNamespace(schema=self.schemas[version])
@@ -301,6 +303,22 @@ def test_registry_gives_a_schema_behind_those_that_it_refers_to() -> None:
     refers = [SimpleNamespace(subject="money", version=2)]
     asked = Asked({1: known("outer", references=refers), 2: known("inner")})
     assert Registry("http://r", asked).schema(1) == ["inner", "outer"]
+
+
+def test_schema_that_many_refer_to_is_asked_for_once() -> None:
+    def refers(*versions: int) -> list[Any]:
+        return [SimpleNamespace(subject="s", version=each) for each in versions]
+
+    schemas = {n: known(f"s{n}", references=refers(n + 1, n + 1)) for n in range(1, 18)}
+    asked = Asked({**schemas, 18: known("s18")})
+    assert Registry("http://r", asked).schema(1) == [f"s{n}" for n in range(18, 0, -1)]
+    assert asked.versions == 17
+
+
+def test_schema_that_refers_to_itself_has_no_end() -> None:
+    refers = [SimpleNamespace(subject="s", version=1)]
+    found = Registry("http://r", Asked({1: known("s", references=refers)})).schema(1)
+    assert found == Reject("SCHEMA", "schema 1 refers to one that the registry lacks")
 
 
 @pytest.mark.parametrize("text", [None, ""])
