@@ -96,4 +96,4 @@ def test_workers_that_cannot_start_end_with_one_line_each_and_1(kafka: str, tmp_
         scorer = stream.start(**TWO, SCORER_ALERTS_TOPIC="nowhere")
         assert scorer.process.wait(30) == 1
         assert "worker 0: topic 'nowhere' does not exist" in scorer.text()
-        assert "before it scores" in scorer.text()
+        assert "before it listens" in scorer.text()
