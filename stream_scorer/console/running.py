@@ -70,7 +70,8 @@ def run(settings: Settings) -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(own_folder(settings.console_uploads))
         jobs = Jobs(settings, database, server.now_ms, folder)
-        app = server.build(settings, database, pulse, jobs, address=address)
+        ready = threading.Event()
+        app = server.build(settings, database, pulse, jobs, address=address, ready=ready.set)
         stack.callback(database.close)
         stack.callback(member.close)
         stack.callback(reader.close)
@@ -83,7 +84,7 @@ def run(settings: Settings) -> None:
             ("signs of life", jobs.live, LIVE_S),
             ("keeping", lambda: tidy_up(settings, database), TIDY_S),
         ):
-            stack.enter_context(beside(name, turn, pause_s, pulse.trouble, fail))
+            stack.enter_context(beside(name, turn, pause_s, pulse.trouble, fail, ready))
         server.serve(app, settings, listening)
         waiting = outbox.waiting()
         jobs.stop()
@@ -114,15 +115,21 @@ def beside(
     pause_s: float,
     trouble: Callable[[str, str], None],
     fail: Callable[[BaseException], None],
+    ready: threading.Event,
 ) -> Iterator[None]:
-    """Call `turn` again and again in a thread for the length of the block.
+    """Call `turn` again and again in a thread for the length of the block, once all is `ready`.
 
+    At its start NiceGUI looks at every object there is: a tuple that another thread is just making
+    then fails (CPython's SystemError in tupleobject.c).
     Kafka or the database may be away: that is told by `trouble`, and tried again. Anything else
     ends the process by `fail`.
     """
     stop = threading.Event()
 
     def run() -> None:
+        while not ready.wait(0.05):
+            if stop.is_set():
+                return
         try:
             while not stop.wait(pause_s):
                 try:

@@ -48,16 +48,20 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def build(
+def build(  # noqa: PLR0913 - the rooms that meet here
     settings: Settings,
     database: Database,
     pulse: Pulse,
     jobs: Jobs,
     *,
     address: Address,
+    ready: Callable[[], None],
     clock: Callable[[], int] = now_ms,
 ) -> ASGIApp:
-    """Return the application behind its guard; once in a process, as NiceGUI is one."""
+    """Return the application behind its guard; once in a process, as NiceGUI is one.
+
+    `ready` is called when it has started.
+    """
     identity = Identity(database, clock)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -90,6 +94,7 @@ def build(
         page.register(context)
     # No bar over the page at each request: it has no name, and nobody waits for it.
     nicegui_app.config.quasar_config["loadingBar"]["skipHijack"] = True
+    nicegui_app.on_startup(ready)
     ui.run_with(app, title="stream-scorer", dark=None, language="en-GB", show_welcome_message=False)
     guard_messages(address, identity)
     return Guard(app, address=address, identity=identity)

@@ -119,7 +119,7 @@ class Faults:
             SCORER_COMMIT_INTERVAL_MS="1",
             SCORER_DEAD_LETTERS_IN_A_ROW="0",
             SCORER_DEAD_LETTERS_RATIO="1",
-            SCORER_DRIFT_WINDOW_S="60",
+            SCORER_DRIFT_WINDOW_S="120",  # at its pace 2,000 rows and more
         )
         waiting = transactions(frauds=0.3, times=50.0, bad=2)
         self.feeds.enter_context(sending(stream, waiting, 1000))
