@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Message
 from rich.console import Console
 
@@ -16,6 +17,7 @@ from stream_scorer.dead_letters.choosing import Choice, to_moment
 from stream_scorer.dead_letters.counting import Entry, Tallies, chosen
 from stream_scorer.dead_letters.letters import Letter
 from stream_scorer.dead_letters.marks import LONGEST_NOTE, Mark
+from stream_scorer.dead_letters.redrive_command import redrive
 from stream_scorer.dead_letters.show_command import (
     as_table,
     describe,
@@ -280,3 +282,10 @@ def test_a_value_is_written_as_it_is_for_its_owner_only(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
         write_value(tmp_path / "no" / "value", b"")
     assert [each.name for each in tmp_path.iterdir()] == ["value"]
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "0"])
+def test_rate_that_is_none_is_refused_by_name(rate: str) -> None:
+    done = CliRunner().invoke(redrive, ["--rate", rate])
+    assert done.exit_code == 2
+    assert "--rate" in done.output

@@ -1,6 +1,7 @@
 """What is done with records that are odd: each answer is a setting, and changes nothing else."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from stream_scorer.check import describe_model
 from stream_scorer.codecs.json import JsonDecoder, repeats_a_key
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters import letters
@@ -250,3 +252,9 @@ def test_a_truncated_dead_letter_cannot_be_fed_in_again() -> None:
     letter = letters.read(record(0, found.value, headers=found.headers))[1]
     assert isinstance(letter, letters.Letter)
     assert letter.flaw(found.value) == "dlq.payload is 'truncated': not the whole record is there"
+
+
+def test_check_finds_a_limit_of_no_feature(tiny_path: Path) -> None:
+    assert "golden rows hold" in describe_model(Settings(model=tiny_path))
+    with pytest.raises(BadInput, match="did you mean Amount"):
+        describe_model(Settings(model=tiny_path, limits={"Amonut": (0.0, 1.0)}))

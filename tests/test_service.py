@@ -347,3 +347,11 @@ def test_once_it_is_told_to_stop_it_lives_and_is_not_ready(tiny: Model) -> None:
     bench.service.run()
     assert bench.health.live()[0]
     assert bench.health.ready() == (False, "draining: what is done is being committed")
+
+
+def test_loop_is_looked_at_from_before_its_first_poll_on(tiny: Model) -> None:
+    bench = Bench(tiny)
+    assert bench.health.turned is None
+    bench.service.stop()
+    bench.service.run()
+    assert bench.health.turned is not None
