@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,7 +17,15 @@ from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 from stream_scorer import clients
 from stream_scorer.config import Settings
 from stream_scorer.guarantee import Commit, Guarantee
-from stream_scorer.records import NextOffsets, Outcome, Partition, Rebalanced, Record
+from stream_scorer.records import (
+    Alert,
+    NextOffsets,
+    Outcome,
+    Output,
+    Partition,
+    Rebalanced,
+    Record,
+)
 from stream_scorer.scorer import Scorer, Timed, untimed
 from stream_scorer.service import Service
 from stream_scorer.sinks.kafka import Begin, KafkaSink
@@ -29,6 +38,7 @@ from tests.faults.transactions import unknown_outcome
 from tests.faults.trial import Trial
 from tests.integration.stream import wait_for
 
+Told = TypeVar("Told", Alert, Output)
 ALO, EOS = "at-least-once", "exactly-once"
 SLOW_FROM, SLOW_S = 200, 12.0
 SLEPT: list[bool] = []  # whether this process has been slow already
@@ -135,20 +145,22 @@ class Above(Scorer):
         return replace(outcome, alerts=[a for a in outcome.alerts if a.probability > at])
 
 
+def retold(
+    outputs: Sequence[Told], change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[Told]:
+    """Return outputs whose values say something else."""
+    return [
+        replace(each, value=msgspec.json.encode(change(msgspec.json.decode(each.value))))
+        for each in outputs
+    ]
+
+
 class RandomId(Scorer):
     """Gives each alert an id by chance."""
 
     def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
         outcome = super().__call__(records, timed=timed)
-        alerts = [
-            replace(
-                each,
-                value=msgspec.json.encode(
-                    msgspec.json.decode(each.value) | {"alert_id": uuid.uuid4().hex}
-                ),
-            )
-            for each in outcome.alerts
-        ]
+        alerts = retold(outcome.alerts, lambda said: said | {"alert_id": uuid.uuid4().hex})
         return replace(outcome, alerts=alerts)
 
 
@@ -169,26 +181,22 @@ class Rounds(Scorer):
     """Publishes probabilities of three digits."""
 
     def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
+        def rounded(said: dict[str, Any]) -> dict[str, Any]:
+            return said | {"probability": round(said["probability"], 3)}
+
         outcome = super().__call__(records, timed=timed)
-        scores = []
-        for each in outcome.scores:
-            said = msgspec.json.decode(each.value)
-            said["probability"] = round(said["probability"], 3)
-            scores.append(replace(each, value=msgspec.json.encode(said)))
-        return replace(outcome, scores=scores)
+        return replace(outcome, scores=retold(outcome.scores, rounded))
 
 
 class Elsewhere(Scorer):
     """Says of each score that its record stands a hundred further on."""
 
     def __call__(self, records: Sequence[Record], *, timed: Timed = untimed) -> Outcome:
+        def moved(said: dict[str, Any]) -> dict[str, Any]:
+            return said | {"source": said["source"] | {"offset": said["source"]["offset"] + 100}}
+
         outcome = super().__call__(records, timed=timed)
-        scores = []
-        for each in outcome.scores:
-            said = msgspec.json.decode(each.value)
-            said["source"]["offset"] += 100
-            scores.append(replace(each, value=msgspec.json.encode(said)))
-        return replace(outcome, scores=scores)
+        return replace(outcome, scores=retold(outcome.scores, moved))
 
 
 class Eager(Scorer):

@@ -116,17 +116,7 @@ class Reader:
         self._kinds = {topic: kind for kind, topic in task.outputs.items()}
         self._decode = msgspec.json.Decoder(Outcome).decode
         self._bad = task.workload.bad
-        self._reader = Consumer(
-            {
-                "bootstrap.servers": task.bootstrap,
-                "group.id": f"{task.group}-verifier",
-                "enable.auto.commit": "false",
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": "true",
-                "isolation.level": "read_committed" if committed else "read_uncommitted",
-                **CLIENT,
-            }
-        )
+        self._reader = consumer(task, committed=committed)
         client = AdminClient({"bootstrap.servers": task.bootstrap, **CLIENT})
         metadata = client.list_topics(timeout=30)
         self._cluster_id = metadata.cluster_id
@@ -223,27 +213,20 @@ class Reader:
 
 def places_of(task: Task) -> dict[int, Place]:
     """Return where each record of the workload stands in the input."""
-    reader = Consumer(
-        {
-            "bootstrap.servers": task.bootstrap,
-            "group.id": f"{task.group}-verifier",
-            "enable.auto.commit": "false",
-            "enable.partition.eof": "true",
-            **CLIENT,
-        }
-    )
+    reader = consumer(task, committed=True)
     unread = set(reader.list_topics(task.input, timeout=30).topics[task.input].partitions)
     reader.assign([TopicPartition(task.input, number, 0) for number in unread])
     found: dict[int, Place] = {}
     deadline = time.monotonic() + OPEN_S
     while unread and time.monotonic() < deadline:
         for message in reader.consume(5000, 0.5):
-            number = message.partition() or 0
-            if message.error() is None:
+            number, error = message.partition() or 0, message.error()
+            if error is None:
                 n = number_of(message.key())
-                found.setdefault(-1 if n is None else n, (number, message.offset() or 0))
-            else:
-                unread.discard(number)  # its end, or the record is told to stand nowhere
+                if n is not None:
+                    found.setdefault(n, (number, message.offset() or 0))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                unread.discard(number)
     reader.close()
     return found
 
@@ -251,6 +234,21 @@ def places_of(task: Task) -> dict[int, Place]:
 def as_bytes(text: str | bytes | None) -> bytes:
     """Return a header's value as the broker has it."""
     return text.encode() if isinstance(text, str) else text or b""
+
+
+def consumer(task: Task, *, committed: bool) -> Consumer:
+    """Return one that reads what it is assigned from any offset on, and tells where it ends."""
+    return Consumer(
+        {
+            "bootstrap.servers": task.bootstrap,
+            "group.id": f"{task.group}-verifier",
+            "enable.auto.commit": "false",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": "true",
+            "isolation.level": "read_committed" if committed else "read_uncommitted",
+            **CLIENT,
+        }
+    )
 
 
 def admin(task: Task) -> AdminClient:
