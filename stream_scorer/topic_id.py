@@ -39,14 +39,14 @@ class TopicId:
         self._asked: Future[TopicDescription] | None = None
         self._asked_at = clock()
         try:
-            self._id = str(describe().result().topic_id)
+            self.id = str(describe().result().topic_id)
         except KafkaException as exc:
             raise KafkaTrouble(f"topic {topic!r} cannot be described: {exc.args[0].str()}") from exc
 
     @property
     def note(self) -> str:
         """Return what is kept with a commit."""
-        return NOTE + self._id
+        return NOTE + self.id
 
     def compare(self, partition: int, offset: int, note: str | None) -> None:
         """Raise KafkaTrouble if an offset was committed of another topic of this name.
@@ -73,9 +73,9 @@ class TopicId:
         if answer.exception():
             return  # of a topic or a broker that is away the consumer tells; asked again later
         found = str(answer.result().topic_id)
-        if found != self._id:
+        if found != self.id:
             raise KafkaTrouble(
-                f"topic {self._topic!r} was deleted and made anew (id {found}, it was {self._id}), "
+                f"topic {self._topic!r} was deleted and made anew (id {found}, it was {self.id}), "
                 "and was read on at the old offsets for a moment: a new start says where it begins"
             )
 

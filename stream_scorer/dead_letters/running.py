@@ -17,8 +17,8 @@ from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.dead_letters.marks import Ledger
 from stream_scorer.dead_letters.redriving import Redriver, Route
 from stream_scorer.dead_letters.walk import Batch, Fate, Task
-from stream_scorer.errors import BadInput, KafkaTrouble
-from stream_scorer.topic_id import topic_ids
+from stream_scorer.errors import BadInput
+from stream_scorer.topic_id import TopicId, describe
 from stream_scorer.topics import TopicReader
 from stream_scorer.transaction import ExactlyOnce
 
@@ -55,6 +55,8 @@ def redriver(
     partitions = clients.require_topics(settings, topics)
     choice = replace(order.choice, topic=target) if order.to is None else order.choice
     with closing(Ledger(settings, partitions[topics[0]])) as ledger:
+        ask = partial(describe, clients.admin(settings), topics[0])
+        letters_topic = TopicId(topics[0], ask, group=ledger.group)
         transaction = None
         if not order.dry_run:
             make = partial(make_producer, settings)
@@ -78,7 +80,7 @@ def redriver(
                 target,
                 partitions[target],
                 settings.parking_topic,
-                source_id=id_of(settings, topics[0]),
+                source_id=letters_topic.id,
             ),
             open_from=lambda starts: TopicReader(settings, topics[0], starts=starts),
             read_marks=ledger.marks,
@@ -87,14 +89,6 @@ def redriver(
             rate=None if order.dry_run else order.rate,
             counts=counts,
         )
-
-
-def id_of(settings: Settings, topic: str) -> str:
-    """Return a topic's id; raise KafkaTrouble if the cluster does not say."""
-    try:
-        return topic_ids(clients.admin(settings), [topic])[topic]
-    except KafkaException as exc:
-        raise KafkaTrouble(f"topic {topic!r} cannot be described: {exc.args[0].str()}") from exc
 
 
 def refuse_target(settings: Settings, target: str) -> None:
