@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from stream_scorer.errors import BadInput
-from stream_scorer.lint import insecure, is_loopback
+from stream_scorer.lint import insecure, is_loopback, told_in_the_clear
 
 PREFIX = "SCORER_"
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "fraud.onnx"
@@ -333,7 +333,7 @@ class Settings(BaseModel):
             raise ValueError(
                 "want SCORER_CONSOLE_OIDC_ISSUER, _CLIENT_ID and _CLIENT_SECRET, or none of them"
             )
-        if issuer.lower().startswith("http://") and not is_loopback(issuer.split("/")[2]):
+        if told_in_the_clear(issuer):
             raise ValueError(f"SCORER_CONSOLE_OIDC_ISSUER is {hidden(issuer)!r}: want https://")
         return self
 
@@ -342,9 +342,8 @@ class Settings(BaseModel):
         """Refuse Avro without a registry, and a password that it would be told in the clear."""
         if "avro" in {self.format, self.alerts_format} and not self.registry_url:
             raise ValueError("avro wants SCORER_REGISTRY_URL, the schema registry")
-        clear = self.registry_url.startswith("http://")
-        ours = is_loopback(self.registry_url.partition("://")[2].partition("/")[0])
-        if self.registry_user and clear and not ours and not self.allow_insecure:
+        clear = told_in_the_clear(self.registry_url)
+        if self.registry_user and clear and not self.allow_insecure:
             raise ValueError(
                 f"SCORER_REGISTRY_URL is {self.registry_url!r} and SCORER_REGISTRY_USER is set: "
                 "want https://; SCORER_ALLOW_INSECURE=true takes it all the same"

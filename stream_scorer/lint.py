@@ -1,6 +1,7 @@
 """Says what in a client's settings would show a password, or trust anybody, on a network."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 
 # Mechanisms that send what opens the door; SCRAM proves that it knows it instead.
@@ -16,8 +17,7 @@ def insecure(config: Mapping[str, str]) -> str:
     some values, and so do we.
     """
     config = {key: value.strip() for key, value in config.items()}
-    endpoint = config.get("sasl.oauthbearer.token.endpoint.url", "").lower()
-    if endpoint.startswith("http://") and not is_loopback(endpoint.split("/")[2]):
+    if told_in_the_clear(config.get("sasl.oauthbearer.token.endpoint.url", "")):
         return "sasl.oauthbearer.token.endpoint.url is told the secret in the clear: want https://"
     if loopback(config.get("bootstrap.servers", "127.0.0.1")):
         return ""
@@ -44,6 +44,16 @@ def unverified(config: Mapping[str, str]) -> str:
     if config.get("ssl.endpoint.identification.algorithm", "https").lower() == "none":
         return "ssl.endpoint.identification.algorithm is none: any host could be the broker"
     return ""
+
+
+def told_in_the_clear(url: str) -> bool:
+    """Tell whether what is sent to a URL goes to another machine without TLS.
+
+    Who signs in stands before the host, and may look like one: http://127.0.0.1:1@elsewhere.
+    """
+    scheme, _, rest = url.partition("://")
+    host = re.split("[/?#]", rest)[0].rpartition("@")[2]
+    return scheme.lower() == "http" and not is_loopback(host)
 
 
 def loopback(servers: str) -> bool:

@@ -82,6 +82,8 @@ def test_secret_is_told_to_no_endpoint_in_the_clear_wherever_the_broker_is() -> 
     assert "want https" in insecure({"bootstrap.servers": "localhost:1", url: "http://idp:80/t"})
     assert insecure({**FAR, url: "https://idp.example/token"}) == ""
     assert insecure({**FAR, url: "http://127.0.0.1:8080/token"}) == ""
+    assert insecure({**FAR, url: "http://[::1]:8080/token"}) == ""
+    assert "want https" in insecure({**FAR, url: "http://127.0.0.1:1@idp.example/token"})
 
 
 def test_what_both_sides_override_is_still_the_admin_clients() -> None:
