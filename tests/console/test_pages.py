@@ -71,6 +71,23 @@ def test_open_alert_is_verified_and_its_places_are_copied(whole: Whole, browser:
         assert window.sideways() == 0
 
 
+def test_unfolded_part_stays_so_in_the_next_alert(whole: Whole, browser: Browser) -> None:
+    with visit(browser, whole.console.origin, whole.pictures) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{whole.console.origin}/alerts?state=all")
+        page.locator("tbody tr").first.click()
+        title = page.get_by_role("heading", name="Transaction ")
+        first = title.inner_text()
+        page.get_by_text("Origin", exact=True).click()
+        page.get_by_role("button", name="Copy sha256").wait_for()
+        page.keyboard.press("j")
+        expect(title).not_to_have_text(first)
+        page.get_by_role("button", name="Copy sha256").wait_for()
+        page.get_by_text("Origin", exact=True).click()
+        expect(page.get_by_role("button", name="Copy sha256")).to_be_hidden()
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("place", ["live", "alerts", "upload", "administration"])

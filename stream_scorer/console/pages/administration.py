@@ -85,9 +85,9 @@ class Office:
         except BadInput as exc:
             said = str(exc)
         self.said.set_text(said)
-        await self.draw.refresh()
+        self.draw.refresh(await run.io_bound(self.read))
 
-    def _read(self) -> Found:
+    def read(self) -> Found:
         with self.context.database.reading() as connection:
             everyone = accounts.everyone(connection)
             open_sessions = sessions.still_open(connection, self.context.clock())
@@ -130,9 +130,8 @@ class Office:
             )
 
     @ui.refreshable_method
-    async def draw(self) -> None:
-        """Draw everything as it is now."""
-        found = await run.io_bound(self._read)
+    def draw(self, found: Found | None) -> None:
+        """Draw everything as it is now, in one step: no two drawings mix."""
         if found is None:  # the server stops
             return
         everyone, open_sessions = found.everyone, found.open_sessions
@@ -219,4 +218,4 @@ def register(context: Context) -> None:
         with frame(context, "Administration", "/administration") as person:
             office = Office(context, person)
             office.said = Words("p", "").props('role="status"').classes("said")
-            await office.draw()
+            office.draw(await run.io_bound(office.read))

@@ -50,7 +50,7 @@ def draw_detail(desk: "Desk", detail: Detail, history: Sequence[Said]) -> None:
     draw_others("Other alerts of this transaction", desk, detail.same)
     around = [*reversed(detail.before), *detail.after]
     draw_others("Neighbours in time", desk, around)
-    draw_features(body, desk.view.model)
+    draw_features(desk, body)
     draw_origin(desk, body)
     draw_history(history)
 
@@ -120,11 +120,27 @@ def draw_bars(names: Sequence[str], effects: Sequence[float]) -> None:
     Words("p", "Effect on the log-odds: to the right towards fraud.")
 
 
+def section(desk: "Desk", title: str, *, more: str = "") -> ui.expansion:
+    """Return a part that folds, as the person left it: the alert is drawn anew under their hands.
+
+    `more` stands behind the title, and may differ from alert to alert.
+    """
+
+    def fold(*, unfolded: bool) -> None:
+        (desk.unfolded.add if unfolded else desk.unfolded.discard)(title)
+
+    return ui.expansion(
+        f"{title}{more}",
+        value=title in desk.unfolded,
+        on_value_change=lambda change: fold(unfolded=change.value),
+    ).classes("w-full")
+
+
 def draw_others(title: str, desk: "Desk", others: Sequence[Listed]) -> None:
     """Draw other alerts as links."""
     if not others:
         return
-    with ui.expansion(f"{title} ({len(others)})").classes("w-full"), ui.element("ul"):
+    with section(desk, title, more=f" ({len(others)})"), ui.element("ul"):
         for each in others:
             with ui.element("li"):
                 text = f"{each.transaction_id}: risk {each.probability:.4f}, {each.state}, "
@@ -135,13 +151,13 @@ def draw_others(title: str, desk: "Desk", others: Sequence[Listed]) -> None:
                 ).props("flat no-caps dense").classes("quiet")
 
 
-def draw_features(body: dict[str, Any], model: Model | None) -> None:
-    """Draw every feature's value against what is usual; `model` is who scored it, if at hand."""
-    features = body.get("features")
+def draw_features(desk: "Desk", body: dict[str, Any]) -> None:
+    """Draw every feature's value against what is usual, if the model that scored it is at hand."""
+    features, model = body.get("features"), desk.view.model
     if not isinstance(features, dict):
         return
     names = columns("feature", "value", "typical", USUAL, "says", right=NUMBERS, wide=("typical",))
-    with ui.expansion(f"All features ({len(features)})").classes("w-full"):
+    with section(desk, "All features", more=f" ({len(features)})"):
         if model is None:
             Words("p", "What is usual is not known: the model file here is another than scored it.")
             names = columns("feature", "value", right=NUMBERS)
@@ -179,7 +195,7 @@ def draw_origin(desk: "Desk", body: dict[str, Any]) -> None:
         "Model": f"{model.get('name')} {model.get('version')}",
         "sha256": model.get("sha256"),
     }
-    with ui.expansion("Origin").classes("w-full"):
+    with section(desk, "Origin"):
         with ui.element("dl").classes("facts"):
             for name, value in facts.items():
                 Words("dt", name)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from stream_scorer.console import labels, queue, rescoring
 from stream_scorer.console.context import Context
-from stream_scorer.console.labels import ConflictError
+from stream_scorer.console.labels import ConflictError, Said
 from stream_scorer.console.pages import live
 from stream_scorer.console.pages.alert_detail import draw_detail
 from stream_scorer.console.pages.alert_filters import (
@@ -64,6 +64,7 @@ class View:
     total: int = 0
     detail: Detail | None = None
     model: Model | None = None  # that scored the open alert, if the console has it
+    history: list[Said] = field(default_factory=list)  # what was said of the open alert
 
     def address(self) -> str:
         """Return the page's address as it is now."""
@@ -132,7 +133,7 @@ class Desk:
         self.arrived: ui.button  # says how many have come since
         self.looked_up_to = 0  # row of the newest alert that was looked at for that
         self.newest = 0  # row of the newest alert when the queue was drawn
-        self.unsent = False  # a label of the open alert waits for Kafka
+        self.unfolded: set[str] = set()  # titles of the alert's parts that stand open
 
     # What the database is asked, away from the event loop.
 
@@ -143,26 +144,22 @@ class Desk:
         self.view.total = queue.count(connection, self.view.wanted)
         self.newest = queue.newest(connection)
 
-    def _open(self, alert_id: str) -> Detail | None:
-        now = self.context.clock()
+    def _look(self, alert_id: str) -> None:
         with self.context.database.writing() as connection:
-            queue.look(connection, alert_id, self.person, now)
-            detail = queue.detail(connection, alert_id, by=self.person, now=now)
-        self.view.model = None
-        if detail is not None:
-            try:
-                model = self.context.shelf.card().model
-            except BadInput:  # the page Model says so
-                return detail
-            if model.sha256 == (detail.body.get("model") or {}).get("sha256"):
-                self.view.model = model
-        return detail
+            queue.look(connection, alert_id, self.person, self.context.clock())
 
-    def _history(self) -> list[labels.Said]:
-        if self.view.detail is None:
-            return []
+    def _open(self, alert_id: str) -> tuple[Detail, list[Said]] | None:
+        self._look(alert_id)
+        now = self.context.clock()
         with self.context.database.reading() as connection:
-            return labels.history(connection, self.view.detail.row.alert_id)
+            detail = queue.detail(connection, alert_id, by=self.person, now=now)
+            return None if detail is None else (detail, labels.history(connection, alert_id))
+
+    def _model(self) -> Model | None:
+        try:
+            return self.context.shelf.card().model
+        except BadInput:  # the page Model says so
+            return None
 
     def _reload(self) -> None:
         with self.context.database.reading() as connection:
@@ -205,13 +202,22 @@ class Desk:
         if alert_id is None:
             return
         self.labelled = ""
-        self.view.detail = await run.io_bound(self._open, alert_id)
+        await self.look_up(alert_id)
         if self.view.detail is None:
             self.said.set_text("There is no such alert here: it may be older than what is kept.")
         ui.navigate.history.replace(self.view.address())
         self.point()
         self.note, self.stale = None, True
         await self.draw_unless_pressed()
+
+    async def look_up(self, alert_id: str) -> None:
+        """Read an alert; it is drawn by `draw`, in one step, so that no two of them mix."""
+        found = await run.io_bound(self._open, alert_id)
+        model = await run.io_bound(self._model)
+        self.view.detail, self.view.history = found or (None, [])
+        scored_by = (self.view.detail.body.get("model") or {}) if self.view.detail else {}
+        fits = model is not None and model.sha256 == scored_by.get("sha256")
+        self.view.model = model if fits else None
 
     async def draw_unless_pressed(self) -> None:
         """Draw the alert that is open, unless another key waits: that may open another at once."""
@@ -245,7 +251,7 @@ class Desk:
     async def undo(self) -> None:
         """Take back the label that was just given, or else the last one of the open alert."""
         if self.labelled:
-            self.view.detail = await run.io_bound(self._open, self.labelled)
+            await self.look_up(self.labelled)
             self.labelled = ""
         await self._act(
             lambda connection, by, row: labels.undo(
@@ -364,21 +370,21 @@ class Desk:
     # What is drawn.
 
     @ui.refreshable_method
-    async def draw(self) -> None:
+    def draw(self) -> None:
         """Draw the open alert."""
         if self.view.detail is None:
             Words("p", "Press j for the first alert, or choose one.")
             return
         self.note = None
-        history = await run.io_bound(self._history) or []
-        self.unsent = any(said.sent == "saved" for said in history)
-        draw_detail(self, self.view.detail, history)
+        draw_detail(self, self.view.detail, self.view.history)
 
     async def watch_sent(self) -> None:
         """Draw the open alert anew once Kafka has taken its labels; never over a note."""
         if self.note and self.note.value:
             return
-        if self.unsent and not self.context.pulse.snapshot.labels_waiting:
+        unsent = any(said.sent == "saved" for said in self.view.history)
+        if self.view.detail and unsent and not self.context.pulse.snapshot.labels_waiting:
+            await self.look_up(self.view.detail.row.alert_id)
             await self.draw.refresh()
 
     async def watch_arrivals(self) -> None:
@@ -400,7 +406,7 @@ class Desk:
     async def stay(self) -> None:
         """Note that the person still looks at the open alert."""
         if self.view.detail is not None:
-            await run.io_bound(self._open, self.view.detail.row.alert_id)
+            await run.io_bound(self._look, self.view.detail.row.alert_id)
 
     async def key(self, event: KeyEventArguments) -> None:
         """Do what a key says."""
@@ -483,7 +489,7 @@ def register(context: Context) -> None:
                     )
                 with ui.element("section").props('aria-label="Alert"').classes("one"):
                     desk.said = Words("p", "").props('role="status"').classes("said")
-                    await desk.draw()
+                    desk.draw()
             ui.timer(SENT_S, desk.watch_sent)
             ui.timer(SENT_S, desk.watch_arrivals)
             ui.timer(PRESENT_S, desk.stay, immediate=False)

@@ -17,6 +17,9 @@ BOX = """
     :aria-label="'Mark ' + props.row.called" @click.stop="$parent.$emit('mark', props.row.id)">
 </q-td>
 """
+# A part unfolds at once: what slides away from under a pointer takes no click.
+ui.expansion.default_props("duration=0")
+
 MARKED = {"name": "marked", "label": "Marked", "field": "marked", "align": "left"}
 
 

@@ -25,6 +25,11 @@ COLUMNS: list[dict[str, Any]] = [
 ]
 
 
+def moved(upload: Upload) -> tuple[str, str]:
+    """Return what is shown of an upload's way, so that equal ones are not drawn again."""
+    return upload.state, f"{upload.progress:.2f}"
+
+
 def cells(row: ScoredRow) -> dict[str, str]:
     """Return a row's cells."""
     return {
@@ -64,7 +69,8 @@ class Counter:
         self.decision = "all"
         self.cursors: list[tuple[float, int]] = []
         self.rows: list[ScoredRow] = []
-        self.seen = ""
+        self.found: Upload | None = None  # the one that is open
+        self.everything: list[Upload] = []
         self.said: Words
 
     def _find(self) -> Upload | None:
@@ -80,27 +86,37 @@ class Counter:
         with self.context.database.reading() as connection:
             return uploads.page(connection, self.open_id, decision=self.decision, after=after)
 
+    async def look_up(self) -> None:
+        """Read what is shown; it is drawn in one step each, so that no two drawings mix."""
+        self.found = await run.io_bound(self._find)
+        self.everything = await run.io_bound(self._all) or []
+        done = self.found is not None and self.found.state == uploads.DONE
+        self.rows = (await run.io_bound(self._rows) or []) if done else []
+
+    async def draw_anew(self) -> None:
+        """Read what is shown, and draw it."""
+        await self.look_up()
+        await self.draw.refresh()
+        await self.history.refresh()
+
     async def tick(self) -> None:
         """Draw anew while the open file is being scored."""
-        if not self.open_id:
+        if self.found is None or self.found.state not in RUNNING:
             return
         found = await run.io_bound(self._find)
-        state = f"{found.state} {found.progress:.2f}" if found else ""
-        if state != self.seen:
-            self.seen = state
-            await self.draw.refresh()
-            await self.history.refresh()
+        if found is None or moved(found) != moved(self.found):
+            await self.draw_anew()
 
     async def choose(self, decision: str) -> None:
         """Show rows of one decision."""
         self.decision, self.cursors = decision, []
-        await self.draw.refresh()
+        await self.draw_anew()
 
     async def forward(self) -> None:
         """Show the next rows."""
         last = self.rows[-1]
         self.cursors.append((last.probability or 0.0, last.line))
-        await self.draw.refresh()
+        await self.draw_anew()
 
     async def cancel(self) -> None:
         """Stop scoring the open file."""
@@ -130,28 +146,26 @@ class Counter:
         except BadInput as exc:
             said = str(exc)
         self.said.set_text(said)
-        await self.draw.refresh()
-        await self.history.refresh()
+        await self.draw_anew()
 
     @ui.refreshable_method
-    async def history(self) -> None:
+    def history(self) -> None:
         """Draw the person's uploads."""
-        found = await run.io_bound(self._all) or []
         Words("h2", "Your uploads, of the last 7 days")
-        if not found:
+        if not self.everything:
             Words("p", "None yet.")
         with ui.element("ul"):
-            for each in found:
+            for each in self.everything:
                 with ui.element("li"):
                     ui.link(each.name, f"/upload?open={each.id}")
                     Words("span", f" {each.state}, {moment_utc(each.created_at)}")
 
     @ui.refreshable_method
-    async def draw(self) -> None:
+    def draw(self) -> None:
         """Draw the open upload."""
         if not self.open_id:
             return
-        found = await run.io_bound(self._find)
+        found = self.found
         if found is None:
             Words("p", "There is no such upload, or it is not yours.")
             return
@@ -163,13 +177,13 @@ class Counter:
                 bar.props["value"] = found.progress
             ui.button("Cancel", on_click=self.cancel, color=None).props("outline").classes("quiet")
         elif found.state == uploads.DONE:
-            await self.draw_done(found)
+            self.draw_done(found)
         else:
             Words("p", found.problem or f"It was {found.state}.").classes("problem")
         if found.state not in RUNNING:
             ui.button("Delete", on_click=self.delete, color=None).props("outline").classes("quiet")
 
-    async def draw_done(self, found: Upload) -> None:
+    def draw_done(self, found: Upload) -> None:
         """Draw what came of a file."""
         summary = found.summary
         with ui.element("dl").classes("counters"):
@@ -202,7 +216,6 @@ class Counter:
                 label="Rows",
                 on_change=lambda event: self.choose(str(event.value)),
             ).classes("w-32")
-        self.rows = await run.io_bound(self._rows) or []
         rows_table(COLUMNS, [cells(row) for row in self.rows]).classes("rows")
         if len(self.rows) == uploads.ROWS:
             ui.button("Next rows", on_click=self.forward, color=None).props("flat").classes("quiet")
@@ -234,6 +247,7 @@ def register(context: Context) -> None:
             counter = Counter(context, person, open)
             form(person)
             counter.said = Words("p", "").props('role="status"').classes("said")
-            await counter.draw()
-            await counter.history()
+            await counter.look_up()
+            counter.draw()
+            counter.history()
             ui.timer(TICK_S, counter.tick)
