@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -30,19 +29,12 @@ from benchmarks.throughput import (
 from stream_scorer.local_kafka import local_kafka
 from tests.environ import own_environ
 from tests.integration.stream import Scorer, wait_for
-from tests.usage import usage
+from tests.usage import processes, usage
 
 PARTITIONS = 4
 TOPIC, OUTPUTS = "workers", ("workers-alerts", "workers-dlq")
 # Seconds between two looks: each look collects the metrics of every worker.
 LOOK_S = 0.2
-
-
-def processes(pid: int) -> Iterator[int]:
-    """Yield a process and all that it has started."""
-    yield pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        yield from processes(int(child))
 
 
 def cpu_s(pid: int) -> float:

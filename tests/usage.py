@@ -1,6 +1,7 @@
 """What a process uses, as the kernel counts it."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,3 +29,10 @@ def usage(pid: int) -> Usage:
         fds=len(list((folder / "fd").iterdir())),
         cpu_s=ticks / os.sysconf("SC_CLK_TCK"),
     )
+
+
+def processes(pid: int) -> Iterator[int]:
+    """Yield a process and all that it has started."""
+    yield pid
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield from processes(int(child))

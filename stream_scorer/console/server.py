@@ -40,6 +40,10 @@ from stream_scorer.console.signing import Desk
 from stream_scorer.console.sockets import guard_messages
 
 STATIC = Path(__file__).parent / "static"
+# Seconds. How long a page is kept whose browser does not answer: a busy machine, a bad network.
+# Beyond it the page is loaded anew, and a note that was being typed is gone. (With the framework's
+# own 3 s, a browser that takes 2 s for an answer counts as gone.)
+RECONNECT_S = 30.0
 PAGES = (live, alerts, upload, model, quality, dead_letters, administration)
 
 
@@ -95,7 +99,14 @@ def build(  # noqa: PLR0913 - the rooms that meet here
     # No bar over the page at each request: it has no name, and nobody waits for it.
     nicegui_app.config.quasar_config["loadingBar"]["skipHijack"] = True
     nicegui_app.on_startup(ready)
-    ui.run_with(app, title="stream-scorer", dark=None, language="en-GB", show_welcome_message=False)
+    ui.run_with(
+        app,
+        title="stream-scorer",
+        dark=None,
+        language="en-GB",
+        show_welcome_message=False,
+        reconnect_timeout=RECONNECT_S,
+    )
     guard_messages(address, identity)
     return Guard(app, address=address, identity=identity)
 

@@ -1,8 +1,9 @@
 """Debian's chromium, driven as a person would."""
 
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.console.running import PASSWORD
+from tests.usage import processes
 
 CHROMIUM = "/usr/bin/chromium"
 # A label that is between two colours has a contrast that nobody reads.
@@ -68,6 +70,25 @@ class Visit:
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         return int(wide)
+
+
+@contextmanager
+def asleep() -> Iterator[None]:
+    """Let the browsers of this process stand still until the block ends."""
+    found = [
+        each
+        for each in processes(os.getpid())
+        if "chrom" in Path(f"/proc/{each}/exe").readlink().name
+    ]
+    assert found
+    try:
+        for each in found:
+            os.kill(each, signal.SIGSTOP)
+        yield
+    finally:
+        for each in found:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from producer.generate import generate
 from stream_scorer.config import SHIPPED_MODEL
 from stream_scorer.console import labels
 from stream_scorer.model import Model
-from tests.console.browser import PICTURES, visit
+from tests.console.browser import PICTURES, asleep, visit
 from tests.console.running import Console, over
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_stream import events
@@ -69,6 +70,22 @@ def test_open_alert_is_verified_and_its_places_are_copied(whole: Whole, browser:
         window.picture("origin")
         assert window.barriers() == []
         assert window.sideways() == 0
+
+
+def test_browser_that_stands_still_for_a_while_keeps_its_page(
+    whole: Whole, browser: Browser
+) -> None:
+    with visit(browser, whole.console.origin, whole.pictures) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{whole.console.origin}/alerts?state=all")
+        page.locator("tbody tr").first.click()
+        page.get_by_label("Note (n").fill("half a thought")
+        with asleep():
+            time.sleep(12)
+        page.get_by_role("button", name="Keys (?)").click()
+        page.get_by_text("Keys, while no field has the focus").wait_for()
+        expect(page.get_by_label("Note (n")).to_have_value("half a thought")
 
 
 def test_unfolded_part_stays_so_in_the_next_alert(whole: Whole, browser: Browser) -> None:
