@@ -88,6 +88,24 @@ def test_browser_that_stands_still_for_a_while_keeps_its_page(
         expect(page.get_by_label("Note (n")).to_have_value("half a thought")
 
 
+def test_alert_that_was_clicked_last_is_the_one_that_opens(whole: Whole, browser: Browser) -> None:
+    with visit(browser, whole.console.origin, whole.pictures) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{whole.console.origin}/alerts?state=all")
+        window.ready()
+        rows = page.locator("tbody tr")
+        for last in (3, 0, 2):
+            page.evaluate(
+                """last => { for (const each of [1, 0, 3, 2, last])
+                    document.querySelectorAll("tbody tr")[each].click() }""",
+                last,
+            )
+            expect(rows.nth(last)).to_have_class(re.compile("opened"))
+            name = rows.nth(last).locator("td").nth(4).inner_text()
+            expect(page.get_by_role("heading", name="Transaction ")).to_contain_text(name)
+
+
 def test_unfolded_part_stays_so_in_the_next_alert(whole: Whole, browser: Browser) -> None:
     with visit(browser, whole.console.origin, whole.pictures) as window:
         window.sign_in("analyst")

@@ -133,6 +133,7 @@ class Desk:
         self.arrived: ui.button  # says how many have come since
         self.looked_up_to = 0  # row of the newest alert that was looked at for that
         self.newest = 0  # row of the newest alert when the queue was drawn
+        self.asked = ""  # alert that was asked for last
         self.unfolded: set[str] = set()  # titles of the alert's parts that stand open
 
     # What the database is asked, away from the event loop.
@@ -154,6 +155,10 @@ class Desk:
         with self.context.database.reading() as connection:
             detail = queue.detail(connection, alert_id, by=self.person, now=now)
             return None if detail is None else (detail, labels.history(connection, alert_id))
+
+    def _history(self, alert_id: str) -> list[Said]:
+        with self.context.database.reading() as connection:
+            return labels.history(connection, alert_id)
 
     def _model(self) -> Model | None:
         try:
@@ -202,7 +207,8 @@ class Desk:
         if alert_id is None:
             return
         self.labelled = ""
-        await self.look_up(alert_id)
+        if not await self.look_up(alert_id):
+            return
         if self.view.detail is None:
             self.said.set_text("There is no such alert here: it may be older than what is kept.")
         ui.navigate.history.replace(self.view.address())
@@ -210,14 +216,21 @@ class Desk:
         self.note, self.stale = None, True
         await self.draw_unless_pressed()
 
-    async def look_up(self, alert_id: str) -> None:
-        """Read an alert; it is drawn by `draw`, in one step, so that no two of them mix."""
+    async def look_up(self, alert_id: str) -> bool:
+        """Read an alert; False if another was asked for meanwhile: the last one counts.
+
+        It is drawn by `draw`, in one step, so that no two of them mix.
+        """
+        self.asked = alert_id
         found = await run.io_bound(self._open, alert_id)
         model = await run.io_bound(self._model)
+        if self.asked != alert_id:
+            return False
         self.view.detail, self.view.history = found or (None, [])
         scored_by = (self.view.detail.body.get("model") or {}) if self.view.detail else {}
         fits = model is not None and model.sha256 == scored_by.get("sha256")
         self.view.model = model if fits else None
+        return True
 
     async def draw_unless_pressed(self) -> None:
         """Draw the alert that is open, unless another key waits: that may open another at once."""
@@ -251,7 +264,9 @@ class Desk:
     async def undo(self) -> None:
         """Take back the label that was just given, or else the last one of the open alert."""
         if self.labelled:
-            await self.look_up(self.labelled)
+            if not await self.look_up(self.labelled):
+                self.said.set_text("Nothing was undone: another alert was opened meanwhile.")
+                return
             self.labelled = ""
         await self._act(
             lambda connection, by, row: labels.undo(
@@ -380,11 +395,14 @@ class Desk:
 
     async def watch_sent(self) -> None:
         """Draw the open alert anew once Kafka has taken its labels; never over a note."""
-        if self.note and self.note.value:
-            return
+        detail = self.view.detail
         unsent = any(said.sent == "saved" for said in self.view.history)
-        if self.view.detail and unsent and not self.context.pulse.snapshot.labels_waiting:
-            await self.look_up(self.view.detail.row.alert_id)
+        if detail is None or not unsent or self.context.pulse.snapshot.labels_waiting:
+            return
+        history = await run.io_bound(self._history, detail.row.alert_id)
+        typed = self.note is not None and self.note.value
+        if history and not typed and self.view.detail is detail:
+            self.view.history = history
             await self.draw.refresh()
 
     async def watch_arrivals(self) -> None:
