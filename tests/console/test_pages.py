@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from producer.generate import generate
 from stream_scorer.config import SHIPPED_MODEL
-from stream_scorer.console import labels
+from stream_scorer.console import labels, queue
 from stream_scorer.model import Model
-from tests.console.browser import PICTURES, asleep, visit
+from tests.console.browser import PICTURES, Visit, asleep, visit
 from tests.console.running import Console, over
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_stream import events
@@ -46,18 +46,31 @@ def whole(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whol
         stream.send(events(rows))
         stream.wait_committed(ROWS)
         assert scorer.stop() == 0
-        assert len(stream.alerts()) > 3
+        count = len(stream.alerts())
+        assert count > 3
         with over(stream, folder) as (console, labels_topic):
+            wait_for("every alert in the console", lambda: newest(console) >= count)
             yield Whole(stream, labels_topic, console, Path(PICTURES or folder))
+
+
+def newest(console: Console) -> int:
+    """Return the row of the newest alert that the console has."""
+    with console.database.reading() as connection:
+        return queue.newest(connection)
+
+
+def first_alert(window: Visit) -> Page:
+    """Sign in as an analyst, open the first alert, and return the page."""
+    window.sign_in("analyst")
+    window.page.goto(f"{window.origin}/alerts?state=all")
+    window.page.locator("tbody tr").first.click()
+    return window.page
 
 
 def test_open_alert_is_verified_and_its_places_are_copied(whole: Whole, browser: Browser) -> None:
     with visit(browser, whole.console.origin, whole.pictures) as window:
-        window.sign_in("analyst")
-        page = window.page
+        page = first_alert(window)
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        page.goto(f"{whole.console.origin}/alerts?state=all")
-        page.locator("tbody tr").first.click()
         page.get_by_text("All features (30)").click()
         page.get_by_role("columnheader", name="Nine in ten").wait_for()
         page.get_by_text("Origin", exact=True).click()
@@ -76,10 +89,7 @@ def test_browser_that_stands_still_for_a_while_keeps_its_page(
     whole: Whole, browser: Browser
 ) -> None:
     with visit(browser, whole.console.origin, whole.pictures) as window:
-        window.sign_in("analyst")
-        page = window.page
-        page.goto(f"{whole.console.origin}/alerts?state=all")
-        page.locator("tbody tr").first.click()
+        page = first_alert(window)
         page.get_by_label("Note (n").fill("half a thought")
         with asleep():
             time.sleep(12)
@@ -108,10 +118,7 @@ def test_alert_that_was_clicked_last_is_the_one_that_opens(whole: Whole, browser
 
 def test_unfolded_part_stays_so_in_the_next_alert(whole: Whole, browser: Browser) -> None:
     with visit(browser, whole.console.origin, whole.pictures) as window:
-        window.sign_in("analyst")
-        page = window.page
-        page.goto(f"{whole.console.origin}/alerts?state=all")
-        page.locator("tbody tr").first.click()
+        page = first_alert(window)
         title = page.get_by_role("heading", name="Transaction ")
         first = title.inner_text()
         page.get_by_text("Origin", exact=True).click()

@@ -125,14 +125,11 @@ def section(desk: "Desk", title: str, *, more: str = "") -> ui.expansion:
 
     `more` stands behind the title, and may differ from alert to alert.
     """
-
-    def fold(*, unfolded: bool) -> None:
-        (desk.unfolded.add if unfolded else desk.unfolded.discard)(title)
-
+    kept = desk.unfolded
     return ui.expansion(
         f"{title}{more}",
-        value=title in desk.unfolded,
-        on_value_change=lambda change: fold(unfolded=change.value),
+        value=title in kept,
+        on_value_change=lambda change: (kept.add if change.value else kept.discard)(title),
     ).classes("w-full")
 
 

@@ -149,22 +149,25 @@ class Desk:
         with self.context.database.writing() as connection:
             queue.look(connection, alert_id, self.person, self.context.clock())
 
-    def _open(self, alert_id: str) -> tuple[Detail, list[Said]] | None:
+    def _open(self, alert_id: str) -> tuple[Detail | None, list[Said], Model | None]:
         self._look(alert_id)
         now = self.context.clock()
         with self.context.database.reading() as connection:
             detail = queue.detail(connection, alert_id, by=self.person, now=now)
-            return None if detail is None else (detail, labels.history(connection, alert_id))
+            history = labels.history(connection, alert_id)
+        return detail, history, None if detail is None else self._scored_by(detail)
 
     def _history(self, alert_id: str) -> list[Said]:
         with self.context.database.reading() as connection:
             return labels.history(connection, alert_id)
 
-    def _model(self) -> Model | None:
+    def _scored_by(self, detail: Detail) -> Model | None:
         try:
-            return self.context.shelf.card().model
+            model = self.context.shelf.card().model
         except BadInput:  # the page Model says so
             return None
+        fits = model.sha256 == (detail.body.get("model") or {}).get("sha256")
+        return model if fits else None
 
     def _reload(self) -> None:
         with self.context.database.reading() as connection:
@@ -223,13 +226,9 @@ class Desk:
         """
         self.asked = alert_id
         found = await run.io_bound(self._open, alert_id)
-        model = await run.io_bound(self._model)
         if self.asked != alert_id:
             return False
-        self.view.detail, self.view.history = found or (None, [])
-        scored_by = (self.view.detail.body.get("model") or {}) if self.view.detail else {}
-        fits = model is not None and model.sha256 == scored_by.get("sha256")
-        self.view.model = model if fits else None
+        self.view.detail, self.view.history, self.view.model = found or (None, [], None)
         return True
 
     async def draw_unless_pressed(self) -> None:
