@@ -105,6 +105,7 @@ def test_alert_that_was_clicked_last_is_the_one_that_opens(whole: Whole, browser
         page.goto(f"{whole.console.origin}/alerts?state=all")
         window.ready()
         rows = page.locator("tbody tr")
+        rows.nth(3).wait_for()
         for last in (3, 0, 2):
             page.evaluate(
                 """last => { for (const each of [1, 0, 3, 2, last])
