@@ -126,12 +126,14 @@ def everyone(connection: Connection) -> list[Account]:
 
 
 def change(
-    connection: Connection, by: Person, *, user_id: int, role: Role, state: str, now: int
+    connection: Connection, by: Person, account: Account, *, role: Role, state: str, now: int
 ) -> None:
     """Set role and state of another's account, and end its sessions.
 
-    Raises BadInput for one's own, for one that is not there, and for the last administrator.
+    Raises BadInput for one's own, for one that is not there or not as it was looked at, and for
+    the last administrator.
     """
+    user_id = account.id
     if not by.may(Role.ADMINISTRATOR):
         raise BadInput("only an administrator changes accounts")
     if user_id == by.user_id:
@@ -146,6 +148,8 @@ def change(
     ).one_or_none()
     if row is None:
         raise BadInput(f"there is no account {user_id}")
+    if (row.role, row.state) != (account.role.word, account.state):
+        raise BadInput(f"{row.name} is {row.role}, {row.state} by now: look again")
     if row.role == Role.ADMINISTRATOR.word and row.state == ACTIVE:
         others = [each for each in administrators if each != user_id]
         if not others and (role is not Role.ADMINISTRATOR or state != ACTIVE):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 from nicegui import core
 from starlette.datastructures import Headers
@@ -44,7 +45,8 @@ def guarded(
     `joins`: the message asks for a page; any other must be about a page that it was given. `acts`:
     it is what a person does, and keeps the session from its end.
     """
-    in_order = asyncio.Lock()  # messages are handled as they came, though the database is asked
+    # A socket's messages are handled as they came, though the database is asked about each.
+    in_order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(sid: str, message: dict[str, Any]) -> Any:  # noqa: ANN401 - NiceGUI's answer
         client_id = message.get("client_id") if isinstance(message, dict) else None
@@ -55,13 +57,14 @@ def guarded(
         environ = core.sio.get_environ(sid)
         scope = environ.get("asgi.scope") if environ else None
         token = cookie(Headers(scope=scope), address.cookie) if scope else ""
-        async with in_order:
+        lock = in_order.setdefault(sid, asyncio.Lock())
+        async with lock:
             person = await asyncio.to_thread(identity.person, token) if token else None
-        if person is None or not of_session(client_id, person):
-            return False
+            if person is None or not of_session(client_id, person):
+                return False
+            answer = handler(sid, message)
         if acts:
             await asyncio.to_thread(identity.touch, person)
-        answer = handler(sid, message)
         return await answer if isinstance(answer, Awaitable) else answer
 
     return handle

@@ -1,5 +1,7 @@
 """The queue by keyboard and box: marks, notes, what has come since. No Kafka, so labels wait."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,20 +127,203 @@ def test_new_alerts_are_told_and_come_into_the_queue_when_asked_for(
         expect(page.locator("tbody tr", has_text="t99")).to_have_count(1)
 
 
-def test_fast_hand_labels_one_alert_after_the_other(
+def labelled(console: Console) -> dict[str, str]:
+    """Return the states of those alerts that are not open."""
+    found = states(console.database).items()
+    return {alert_id: state for alert_id, (state, _) in found if state != "open"}
+
+
+def test_alerts_are_labelled_one_after_the_other_by_keys_alone(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
     with visit(browser, console.origin, tmp_path) as window:
         window.sign_in("analyst")
         page = first_open(window, "?order=newest")
-        for key in "12312":
+        for number, key in zip(range(58, 53, -1), "12312", strict=True):
             page.keyboard.press(key)
-        page.get_by_role("heading", name="Transaction t54").wait_for()
-    found = states(console.database)
-    newest = [found[f"a{n}"] for n in range(59, 54, -1)]
-    assert newest == [
-        (verdict, 1) for verdict in ("fraud", "genuine", "unsure", "fraud", "genuine")
-    ]
+            page.get_by_role("heading", name=f"Transaction t{number}").wait_for()
+    assert labelled(console) == {
+        "a59": "fraud",
+        "a58": "genuine",
+        "a57": "unsure",
+        "a56": "fraud",
+        "a55": "genuine",
+    }
+
+
+def test_keys_that_come_twice_or_are_held_label_the_alert_that_is_seen_and_no_other(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest")
+        os.kill(console.process.pid, signal.SIGSTOP)
+        try:
+            for key in "112":  # a page that does not answer is told again, and again
+                page.keyboard.press(key)
+        finally:
+            os.kill(console.process.pid, signal.SIGCONT)
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        for _ in range(9):
+            page.keyboard.down("2")
+            page.wait_for_timeout(60)
+        page.keyboard.up("2")
+        page.get_by_role("heading", name="Transaction t57").wait_for()
+        page.wait_for_timeout(500)
+    assert labelled(console) == {"a59": "fraud", "a58": "genuine"}
+
+
+def test_key_after_one_that_opens_another_alert_is_of_the_one_that_is_still_seen(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest")
+        os.kill(console.process.pid, signal.SIGSTOP)
+        try:
+            for key in "jj1":
+                page.keyboard.press(key)
+        finally:
+            os.kill(console.process.pid, signal.SIGCONT)
+        page.get_by_role("heading", name="Transaction t57").wait_for()
+        page.wait_for_timeout(500)
+    # Or nothing, where the alert that was seen is no longer drawn when the key comes.
+    assert labelled(console) in ({"a59": "fraud"}, {})
+
+
+def test_second_half_of_a_double_click_is_not_for_the_next_alert(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest")
+        page.wait_for_timeout(700)  # a person looks before they click
+        box = page.get_by_role("button", name="Fraud (1)").bounding_box()
+        assert box is not None
+        where = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.click(*where)
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        page.mouse.click(*where)
+        page.wait_for_timeout(500)
+        assert labelled(console) == {"a59": "fraud"}
+        page.get_by_role("button", name="Fraud (1)").click()
+        page.get_by_role("heading", name="Transaction t57").wait_for()
+    assert labelled(console) == {"a59": "fraud", "a58": "fraud"}
+
+
+def test_undo_that_is_not_possible_leaves_open_what_is_shown(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest")
+        page.keyboard.press("1")
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        with console.database.writing() as connection:
+            labels.undo(connection, BEN, alert_id="a59", version=1, now=6000)
+        page.keyboard.press("z")
+        page.get_by_text("there is nothing to undo").wait_for()
+        page.keyboard.press("2")
+        page.get_by_role("heading", name="Transaction t57").wait_for()
+    assert labelled(console) == {"a58": "genuine"}
+
+
+def test_undo_never_takes_back_what_a_colleague_has_said_since(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest")
+        page.keyboard.press("1")
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        mark(console.database, BEN, "genuine", 1, "a59")
+        page.keyboard.press("z")
+        page.get_by_text("ben labelled this genuine").wait_for()
+        page.get_by_role("heading", name="Transaction t59").wait_for()
+    assert labelled(console) == {"a59": "genuine"}
+
+
+def test_undo_after_several_were_labelled_together_is_of_none_before(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest")
+        page.keyboard.press("1")
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        page.get_by_label("Mark t58").check()
+        page.get_by_role("button", name="Genuine: 1").click()
+        page.get_by_text("1 alert labelled genuine.").wait_for()
+        page.keyboard.press("z")
+        page.get_by_text("Open an alert first: j.").wait_for()
+    assert labelled(console) == {"a59": "fraud", "a58": "genuine"}
+
+
+def test_note_stays_with_the_alert_that_it_was_written_to(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest")
+        note = page.get_by_label("Note")
+        note.fill("called twice")
+        page.get_by_role("button", name="Assign to me").click()
+        page.get_by_text("It is open, assigned to analyst.").wait_for()
+        expect(note).to_have_value("called twice")
+        mark(console.database, BEN, "genuine", 0, "a59")
+        page.get_by_role("button", name="Fraud (1)").click()
+        page.get_by_text("ben labelled this genuine").wait_for()
+        expect(note).to_have_value("called twice")
+        page.get_by_role("button", name="Fraud (1)").blur()
+        page.keyboard.press("j")
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+        expect(note).to_have_value("")
+
+
+def test_what_is_typed_into_a_note_that_was_clicked_never_labels_though_kafka_takes_a_label(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    mark(console.database, BEN, "unsure", 0, "a59")
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest&state=all")
+        page.get_by_text("saved, waiting for Kafka").wait_for()
+        page.get_by_label("Note").click()
+        with console.database.writing() as connection:
+            connection.execute(schema.outbox.update().values(sent_at=6000))
+        page.get_by_text("(sent to Kafka)").wait_for()
+        page.keyboard.type("2 of 3 calls")
+        expect(page.get_by_label("Note")).to_have_value("2 of 3 calls")
+    assert labelled(console) == {"a59": "unsure"}
+
+
+def test_database_that_does_not_answer_is_told_and_nothing_is_labelled(
+    console: Console, browser: Browser, tmp_path: Path
+) -> None:
+    with visit(browser, console.origin, tmp_path) as window:
+        window.sign_in("analyst")
+        page = first_open(window, "?order=newest")
+        with console.database.writing():
+            page.keyboard.press("1")
+            page.get_by_text("The database does not answer: nothing is saved.").wait_for()
+        page.get_by_role("heading", name="Transaction t59").wait_for()
+        assert labelled(console) == {}
+        page.keyboard.press("1")
+        page.get_by_role("heading", name="Transaction t58").wait_for()
+    assert labelled(console) == {"a59": "fraud"}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_long_transaction_id_does_not_make_the_page_wider(
+    console: Console, browser: Browser, tmp_path: Path, width: int
+) -> None:
+    store(console.database, record(SETTINGS.alerts_topic, 99, alert(99, transaction="t" * 200)))
+    with visit(browser, console.origin, tmp_path, width=width) as window:
+        window.sign_in("analyst")
+        page = window.page
+        page.goto(f"{console.origin}/alerts?open=a99")
+        page.get_by_role("heading", name="Transaction ttt").wait_for()
+        assert window.sideways() == 0
 
 
 def test_what_is_typed_into_a_note_never_labels_though_the_page_draws_it_anew(
@@ -155,10 +340,7 @@ def test_what_is_typed_into_a_note_never_labels_though_the_page_draws_it_anew(
         page.keyboard.press("Escape")
         page.keyboard.press("2")
         page.get_by_role("heading", name="Transaction t57").wait_for()
-    labelled = {
-        key: state for key, (state, _) in states(console.database).items() if state != "open"
-    }
-    assert labelled == {"a59": "fraud", "a58": "genuine"}
+    assert labelled(console) == {"a59": "fraud", "a58": "genuine"}
     with console.database.reading() as connection:
         (said,) = labels.history(connection, "a58")
     assert said.note == "called 1234 at 22 x33"

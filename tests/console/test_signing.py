@@ -1,7 +1,7 @@
 """Who may sign in, how often, and what the answer tells."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from stream_scorer.console import accounts, schema, sessions
 from stream_scorer.console.database import Database
@@ -55,7 +55,7 @@ def test_new_account_waits_until_an_administrator_approves(
         found = accounts.find(connection, "ana")
         assert found is not None
         accounts.change(
-            connection, root, user_id=found[0].id, role=Role.ANALYST, state="active", now=clock.now
+            connection, root, found[0], role=Role.ANALYST, state="active", now=clock.now
         )
     ana = who(database, desk.sign_in(" ANA ", PASSWORD, address=HOME), clock.now)
     assert ana is not None
@@ -155,9 +155,8 @@ def test_no_one_changes_their_own_account_and_the_last_administrator_stays(
 
     def change(by: Person, of: Person, role: Role, state: str = "active") -> None:
         with database.writing() as connection:
-            accounts.change(
-                connection, by, user_id=of.user_id, role=role, state=state, now=clock.now
-            )
+            account = account_of(connection, of.name)
+            accounts.change(connection, by, account, role=role, state=state, now=clock.now)
 
     with pytest.raises(BadInput, match="their own"):
         change(root, root, Role.VIEWER)
@@ -167,6 +166,12 @@ def test_no_one_changes_their_own_account_and_the_last_administrator_stays(
     with pytest.raises(BadInput, match="last administrator"):
         change(two, root, Role.OPERATOR)
     assert not who(database, two.session_id, clock.now)
+
+
+def account_of(connection: Connection, name: str) -> accounts.Account:
+    found = accounts.find(connection, name)
+    assert found is not None
+    return found[0]
 
 
 def test_changed_role_ends_the_sessions_of_the_account(
@@ -179,7 +184,12 @@ def test_changed_role_ends_the_sessions_of_the_account(
     ana = who(database, token, clock.now)
     assert root and ana  # noqa: PT018
     with database.writing() as connection:
-        accounts.change(
-            connection, root, user_id=ana.user_id, role=Role.ANALYST, state="active", now=clock.now
-        )
+        account = account_of(connection, "ana")
+        accounts.change(connection, root, account, role=Role.ANALYST, state="active", now=clock.now)
     assert who(database, token, clock.now) is None
+    # Another administrator, whose page is from before.
+    with (
+        database.writing() as connection,
+        pytest.raises(BadInput, match="ana is analyst, active by now: look again"),
+    ):
+        accounts.change(connection, root, account, role=Role.VIEWER, state="closed", now=clock.now)

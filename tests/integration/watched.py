@@ -27,6 +27,12 @@ class Watch:
         query = urllib.parse.urlencode({"query": expression})
         return list(read(f"{self.prometheus}/api/v1/query?{query}")["data"]["result"])
 
+    def over(self, expression: str, begin: float, end: float, step_s: float) -> list[Any]:
+        """Return what Prometheus says to a query for each step of a time."""
+        asked = {"query": expression, "start": begin, "end": end, "step": step_s}
+        answer = read(f"{self.prometheus}/api/v1/query_range?{urllib.parse.urlencode(asked)}")
+        return list(answer["data"]["result"])
+
     def up(self, job: str) -> int:
         """Return how many of a job's targets are scraped."""
         found = self.ask(f'sum(up{{job="{job}"}})')

@@ -39,14 +39,16 @@ class Office:
         self.context = context
         self.person = person
         self.said: Words
+        self.chosen: dict[int, str] = {}  # roles that are chosen and not set, by account
 
     async def change(self, account: Account, *, role: Role, state: str) -> None:
         """Set an account's role and state."""
 
         def act(connection: Connection, by: Person) -> None:
             now = self.context.clock()
-            accounts.change(connection, by, user_id=account.id, role=role, state=state, now=now)
+            accounts.change(connection, by, account, role=role, state=state, now=now)
 
+        self.chosen.pop(account.id, None)
         await self._act(act, f"{account.name} is {role.word}, {state}; its sessions have ended.")
 
     async def sign_out_everywhere(self, account: Account) -> None:
@@ -169,8 +171,12 @@ class Office:
 
     def draw_choices(self, account: Account) -> None:
         """Draw what can be done to somebody else's account."""
+        chosen = self.chosen
         role = ui.select(
-            [each.word for each in Role], value=account.role.word, label=f"Role of {account.name}"
+            [each.word for each in Role],
+            value=chosen.get(account.id, account.role.word),
+            label=f"Role of {account.name}",
+            on_change=lambda event: chosen.update({account.id: str(event.value)}),
         ).classes("w-40")
         words = {WAITING: "Approve", ACTIVE: "Set role", CLOSED: "Open again"}
         ui.button(

@@ -1,7 +1,8 @@
 """One alert, in the order in which a person decides: risk, buttons, reasons, neighbours, origin."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -29,8 +30,8 @@ SENT = {
 }
 
 
-def draw_detail(desk: "Desk", detail: Detail, history: Sequence[Said]) -> None:
-    """Draw one alert."""
+def draw_detail(desk: "Desk", detail: Detail, note: str) -> None:
+    """Draw one alert, with a note to it that is not stored yet."""
     row, body = detail.row, detail.body
     Words("h2", f"Transaction {row.transaction_id}")
     threshold = body.get("threshold")
@@ -44,44 +45,63 @@ def draw_detail(desk: "Desk", detail: Detail, history: Sequence[Said]) -> None:
     if detail.others:
         Words("p", f"Also looked at by {', '.join(detail.others)}.").classes("others")
     if desk.person.may(Role.ANALYST):
-        buttons(desk)
+        buttons(desk, row, note)
         ui.link("What if its features were others?", f"/model?{urlencode({'alert': row.alert_id})}")
     draw_reasons(body.get("reasons") or [])
     draw_others("Other alerts of this transaction", desk, detail.same)
     around = [*reversed(detail.before), *detail.after]
     draw_others("Neighbours in time", desk, around)
     draw_features(desk, body)
-    draw_origin(desk, body)
-    draw_history(history)
+    draw_origin(desk, detail)
+    desk.draw_history()
 
 
-def buttons(desk: "Desk") -> None:
-    """Draw what a person can do; the keys stand on the buttons."""
-    desk.note = note = ui.textarea("Note (n; kept here, not sent)", value=desk.draft)
+def button(desk: "Desk", text: str, do: Callable[[], Awaitable[None]], **looks: Any) -> ui.button:  # noqa: ANN401 - NiceGUI's
+    """Draw a button of the alert; what it does outlives it, if the alert is drawn anew."""
+
+    async def act() -> None:
+        with desk.client:
+            await do()
+
+    return ui.button(text, on_click=act, **looks)
+
+
+def quiet(
+    desk: "Desk", text: str, do: Callable[[], Awaitable[None]], *, props: str = "flat"
+) -> None:
+    """Draw a button that is not what a person is here for."""
+    button(desk, text, do, color=None).props(props).classes("quiet")
+
+
+def buttons(desk: "Desk", row: Listed, draft: str) -> None:
+    """Draw what a person can do with an alert; the keys stand on the buttons."""
+    note = ui.textarea("Note (n; kept here, not sent)", value=draft)
     note.props("rows=2 maxlength=2000 data-key=n").classes("note")
-    with ui.row():
+    note.props["data-of"] = row.alert_id
+
+    def typed() -> str:
+        return str(note.value or "")
+
+    async def mark(verdict: str) -> None:
+        await desk.mark(row, verdict, typed())
+
+    with ui.row().classes("verdicts"):
         for key, verdict, colour in (
             ("1", labels.FRAUD, "negative"),
             ("2", labels.GENUINE, "positive"),
             ("3", labels.UNSURE, "warning"),
         ):
-            ui.button(
+            button(
+                desk,
                 f"{verdict.capitalize()} ({key})",
+                partial(mark, verdict),
                 color=colour,
-                on_click=lambda verdict=verdict: desk.mark(verdict),
-            )
-        ui.button("Undo (z)", on_click=desk.undo, color=None).props("outline").classes("quiet")
-        ui.button("Next free (s)", on_click=desk.next_free, color=None).props("outline").classes(
-            "quiet"
-        )
+            ).props(f"data-press={key}")
+        quiet(desk, "Undo (z)", desk.undo, props="outline")
+        quiet(desk, "Next free (s)", desk.next_free, props="outline")
     with ui.row():
-        mine = desk.person.name
-        ui.button("Assign to me", on_click=lambda: desk.assign(mine), color=None).props(
-            "flat"
-        ).classes("quiet")
-        ui.button("Assign to nobody", on_click=lambda: desk.assign(""), color=None).props(
-            "flat"
-        ).classes("quiet")
+        quiet(desk, "Assign to me", lambda: desk.assign(row, desk.person.name, typed()))
+        quiet(desk, "Assign to nobody", lambda: desk.assign(row, "", typed()))
 
 
 def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:
@@ -141,11 +161,12 @@ def draw_others(title: str, desk: "Desk", others: Sequence[Listed]) -> None:
         for each in others:
             with ui.element("li"):
                 text = f"{each.transaction_id}: risk {each.probability:.4f}, {each.state}, "
-                ui.button(
+                quiet(
+                    desk,
                     text + moment_utc(each.timestamp_ms),
-                    on_click=lambda alert_id=each.alert_id: desk.open(alert_id),
-                    color=None,
-                ).props("flat no-caps dense").classes("quiet")
+                    partial(desk.open, each.alert_id),
+                    props="flat no-caps dense",
+                )
 
 
 def draw_features(desk: "Desk", body: dict[str, Any]) -> None:
@@ -181,8 +202,9 @@ def feature_rows(features: dict[str, Any], model: Model | None) -> list[dict[str
     return rows
 
 
-def draw_origin(desk: "Desk", body: dict[str, Any]) -> None:
+def draw_origin(desk: "Desk", detail: Detail) -> None:
     """Draw where the transaction stands, and which model scored it; each to be copied."""
+    body = detail.body
     source, model = body.get("source") or {}, body.get("model") or {}
     facts = {
         "Alert": body.get("alert_id"),
@@ -204,7 +226,7 @@ def draw_origin(desk: "Desk", body: dict[str, Any]) -> None:
                         color=None,
                     ).props(f'flat dense no-caps aria-label="Copy {name}"').classes("quiet")
         if desk.person.may(Role.ANALYST):
-            ui.button("Verify", on_click=desk.verify, color=None).props("outline").classes("quiet")
+            quiet(desk, "Verify", lambda: desk.verify(detail), props="outline")
         desk.verified = Words("p", "").props('role="status"')
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nicegui import run, ui
+from sqlalchemy.exc import DBAPIError
 
 from stream_scorer.console import labels, queue
 from stream_scorer.console.pages.elements import Words
@@ -35,7 +36,7 @@ class Marks:
     def keep(self) -> None:
         """Take the marks away from what has left the page, or is another version on it."""
         if not self.spans:
-            seen = {(each.alert_id, each.version) for each in self.desk.view.rows}
+            seen = {(each.alert_id, each.version) for each in self.desk.view.queue.rows}
             self.chosen = {key: at for key, at in self.chosen.items() if (key, at) in seen}
             self.draw.refresh()
 
@@ -49,7 +50,7 @@ class Marks:
         """Mark an alert of the page and all between it and the last that was marked."""
         if self.spans:
             self.clear()
-        ids = [each.alert_id for each in self.desk.view.rows]
+        ids = [each.alert_id for each in self.desk.view.queue.rows]
         ends = sorted(ids.index(each) for each in (self.last, alert_id) if each in ids)
         if ends:
             self._mark(ids[ends[0] : ends[-1] + 1])
@@ -58,13 +59,14 @@ class Marks:
 
     async def all_that_match(self) -> None:
         """Mark what the filter finds, on every page."""
+        wanted = self.desk.view.wanted
 
         def find() -> dict[str, int]:
             with self.desk.context.database.reading() as connection:
-                return dict(queue.matching(connection, self.desk.view.wanted))
+                return dict(queue.matching(connection, wanted))
 
-        found = await run.io_bound(find)
-        if found is None:  # the server stops
+        found = await self.desk.ask(find)
+        if found is None or self.desk.view.wanted != wanted:  # others are shown by now
             return
         if len(found) > queue.MOST_MARKED:
             self.desk.said.set_text(
@@ -105,19 +107,26 @@ class Marks:
         except BadInput as exc:
             self.desk.said.set_text(str(exc))
             return
+        except DBAPIError:
+            self.desk.said.set_text(
+                "The database does not answer: not all are labelled. Press r, and look again."
+            )
+            return
         left = len(chosen) - done
         said = f"{counted(done, done, 'alert')} labelled {verdict}."
         if left:
             said += f" {left:,} left: somebody else has labelled them meanwhile."
         self.clear()
-        self.desk.view.detail = None
+        self.desk.labelled = None  # undo is of one alert
         self.desk.view.cursors.clear()
+        if self.desk.view.opened in dict(chosen):
+            self.desk.view.detail, self.desk.asked = None, ""
+            self.desk.redraw()
         await self.desk.show()
-        await self.desk.draw.refresh()
         self.desk.said.set_text(said)
 
     def _mark(self, alert_ids: list[str]) -> None:
-        for each in self.desk.view.rows:
+        for each in self.desk.view.queue.rows:
             if each.alert_id in alert_ids:
                 self.chosen[each.alert_id] = each.version
                 self.last = alert_ids[-1]
@@ -138,9 +147,10 @@ class Marks:
             typed = None
             if self.spans:
                 typed = ui.input(f"Type {count} to label").classes("w-40")
-            elif self.desk.view.total > len(self.desk.view.rows):
+            elif self.desk.view.queue.total > len(self.desk.view.queue.rows):
+                total = counted(self.desk.view.queue.total, queue.MOST_COUNTED, "alert")
                 ui.button(
-                    f"All {counted(self.desk.view.total, queue.MOST_COUNTED, 'alert')} that match",
+                    f"All {total} that match",
                     on_click=self.all_that_match,
                     color=None,
                 ).props("flat").classes("quiet")

@@ -2,20 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from nicegui import run, ui
 from nicegui.events import KeyEventArguments
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from stream_scorer.console import labels, queue, rescoring
 from stream_scorer.console.context import Context
 from stream_scorer.console.labels import ConflictError, Said
 from stream_scorer.console.pages import live
-from stream_scorer.console.pages.alert_detail import draw_detail
+from stream_scorer.console.pages.alert_detail import draw_detail, draw_history
 from stream_scorer.console.pages.alert_filters import (
     draw_filters,
     keys_dialog,
@@ -32,10 +33,12 @@ from stream_scorer.console.queue import MOST_COUNTED, Cursor, Detail, Filter, Li
 from stream_scorer.errors import BadInput, ScorerError
 from stream_scorer.model import Model
 
-VERDICT_OF_KEY = dict(zip("123", labels.VERDICTS, strict=True))
+T = TypeVar("T")
 # Seconds between two notes that a person looks at an alert, and between two looks at the outbox.
 PRESENT_S, SENT_S = 30.0, 1.0
 LONGEST_ID = 100  # characters of an alert's id
+NONE_OPEN = "Open an alert first: j."
+NO_ANSWER = "The database does not answer: nothing is saved. Try again."
 COLUMNS: list[dict[str, Any]] = [
     {"name": "risk", "label": "Risk", "field": "risk", "align": "right"},
     {"name": "amount", "label": "Amount", "field": "amount", "align": "right"},
@@ -53,33 +56,45 @@ COLUMNS: list[dict[str, Any]] = [
 ]
 
 
+@dataclass(frozen=True)
+class Listing:
+    """A page of the queue as it was read."""
+
+    rows: list[Listed] = field(default_factory=list)
+    after: Cursor | None = None
+    total: int = 0
+    newest: int = 0  # row of the newest alert of all then
+
+
 @dataclass
 class View:
     """What one page shows: kept on the server, and in the address for reload and links."""
 
     wanted: Filter
     cursors: list[Cursor] = field(default_factory=list)  # of the pages before this one
-    rows: list[Listed] = field(default_factory=list)
-    after: Cursor | None = None
-    total: int = 0
+    queue: Listing = field(default_factory=Listing)
     detail: Detail | None = None
     model: Model | None = None  # that scored the open alert, if the console has it
     history: list[Said] = field(default_factory=list)  # what was said of the open alert
 
+    @property
+    def opened(self) -> str:
+        """Return the id of the open alert, empty if none is."""
+        return self.detail.row.alert_id if self.detail else ""
+
     def address(self) -> str:
         """Return the page's address as it is now."""
-        opened = self.detail.row.alert_id if self.detail else ""
         after = self.cursors[-1] if self.cursors else None
-        return written(self.wanted, opened=opened, after=after)
+        return written(self.wanted, opened=self.opened, after=after)
 
-    def beside(self, step: int) -> str | None:
-        """Return the alert before or after the open one in the queue; the first if none is open."""
-        ids = [each.alert_id for each in self.rows]
+    def beside(self, alert_id: str, step: int) -> str | None:
+        """Return the alert before or after one in the queue; the first if that is not in it."""
+        ids = [each.alert_id for each in self.queue.rows]
         if not ids:
             return None
-        if self.detail is None or self.detail.row.alert_id not in ids:
+        if alert_id not in ids:
             return ids[0]
-        place = ids.index(self.detail.row.alert_id) + step
+        place = ids.index(alert_id) + step
         return ids[place] if 0 <= place < len(ids) else None
 
 
@@ -93,27 +108,30 @@ def cells(alert: Listed, now_ms: int) -> dict[str, str]:
 
 
 class Desk:
-    """One person's page of alerts, and what they do on it."""
+    """One person's page of alerts, and what they do on it.
+
+    What a button does, it does to the alert that it was drawn with, and `1`, `2` and `3` press
+    buttons (static/keys.js): so a label is of the alert that the person had before their eyes,
+    however late it comes.
+    """
 
     def __init__(self, context: Context, view: View, person: Person) -> None:
         """Draw nothing yet."""
         self.context = context
         self.view = view
         self.person = person
+        self.client = ui.context.client
         self.said: Words
         self.verified: Words
         self.table: ui.table
         self.title: Words
         self.more: ui.button
-        self.one_by_one = asyncio.Lock()  # a fast hand's second key is for what the first leaves
-        self.stale = False  # another alert is drawn than is open
-        self.pressed = 0  # keys that wait for those before them, or are at work
         self.marks = Marks(self)
         self.keys = keys_dialog()
         self.actions: dict[str, Callable[[], object]] = {
-            **{key: partial(self.mark, verdict) for key, verdict in VERDICT_OF_KEY.items()},
-            "j": lambda: self.open(self.view.beside(1)),
-            "k": lambda: self.open(self.view.beside(-1)),
+            **dict.fromkeys("123", self.no_button),
+            "j": lambda: self.open(self.view.beside(self.asked, 1)),
+            "k": lambda: self.open(self.view.beside(self.asked, -1)),
             "z": self.undo,
             "s": self.next_free,
             "x": lambda: self.choose_open(self.marks.toggle),
@@ -124,29 +142,26 @@ class Desk:
             "?": self.keys.open,
             "c": self.copy_link,
         }
-        self.note: ui.textarea | None = None
-        self.draft = ""  # of a note whose label somebody else was faster with
-        self.client = ui.context.client
-        self.labelled = (
-            ""  # alert that was labelled last, for undo; empty: another was opened since
-        )
+        self.asked = ""  # alert that was asked for last
+        self.saving = asyncio.Lock()  # one thing is done to alerts at a time
+        # Of the alert that was labelled last, for undo; None: another was opened since.
+        self.labelled: tuple[str, int] | None = None  # its id and its version then
+        self.draft = ("", "")  # an alert, and the note to it that is drawn with it
+        self.reads = 0  # of the queue
         self.arrived: ui.button  # says how many have come since
         self.looked_up_to = 0  # row of the newest alert that was looked at for that
-        self.newest = 0  # row of the newest alert when the queue was drawn
-        self.asked = ""  # alert that was asked for last
         self.unfolded: set[str] = set()  # titles of the alert's parts that stand open
 
     # What the database is asked, away from the event loop.
 
-    def _load(self, connection: Connection) -> None:
-        after = self.view.cursors[-1] if self.view.cursors else None
-        page = queue.page(connection, self.view.wanted, after=after)
-        self.view.rows, self.view.after = list(page.rows), page.after
-        self.view.total = queue.count(connection, self.view.wanted)
-        self.newest = queue.newest(connection)
+    def _listing(self, wanted: Filter, after: Cursor | None) -> Listing:
+        with self.context.database.reading() as connection:
+            page = queue.page(connection, wanted, after=after)
+            total = queue.count(connection, wanted)
+            return Listing(list(page.rows), page.after, total, queue.newest(connection))
 
     def _look(self, alert_id: str) -> None:
-        with self.context.database.writing() as connection:
+        with suppress(DBAPIError), self.context.database.writing() as connection:
             queue.look(connection, alert_id, self.person, self.context.clock())
 
     def _open(self, alert_id: str) -> tuple[Detail | None, list[Said], Model | None]:
@@ -169,153 +184,176 @@ class Desk:
         fits = model.sha256 == (detail.body.get("model") or {}).get("sha256")
         return model if fits else None
 
-    def _reload(self) -> None:
-        with self.context.database.reading() as connection:
-            self._load(connection)
+    async def ask(self, what: Callable[..., T], *given: object) -> T | None:
+        """Ask the database away from the event loop; None if it does not answer, which is said.
+
+        None as well if the server stops.
+        """
+        try:
+            return await run.io_bound(what, *given)
+        except DBAPIError:
+            self.said.set_text(NO_ANSWER)
+            return None
 
     # What a person does.
 
-    async def show(self) -> None:
-        """Draw the queue as it is now."""
-        await run.io_bound(self._reload)
+    async def show(self) -> bool:
+        """Draw the queue as it is now; False if that was not possible, or is asked for again."""
+        self.reads += 1
+        read = self.reads
+        after = self.view.cursors[-1] if self.view.cursors else None
+        found = await self.ask(self._listing, self.view.wanted, after)
+        if found is None or read != self.reads:
+            return False
+        self.view.queue = found
         now = self.context.clock()
-        self.table.rows = [cells(each, now) for each in self.view.rows]
+        self.table.rows = [cells(each, now) for each in found.rows]
         self.marks.keep()
         self.point()
         self.arrived.set_visibility(False)
-        count = counted(self.view.total, MOST_COUNTED, "alert")
+        count = counted(found.total, MOST_COUNTED, "alert")
         self.title.set_text(count)
-        ui.page_title(f"Alerts ({count}) - stream-scorer")
-        self.more.set_visibility(self.view.after is not None)
-        if not self.view.rows:
+        with self.client:
+            ui.page_title(f"Alerts ({count}) - stream-scorer")
+        self.more.set_visibility(found.after is not None)
+        if not found.rows:
             self.said.set_text(
                 "No alert matches. Change the filter."
                 if self.view.wanted != Filter()
                 else "No open alerts. New ones appear here by themselves: press r."
             )
+        return True
 
     def point(self) -> None:
         """Show in the queue what is marked, and which one is open."""
-        opened = self.view.detail.row.alert_id if self.view.detail else ""
         for row in self.table.rows:
             row |= {
                 "called": row["transaction"],
                 "marked": row["id"] in self.marks.chosen,
-                "opened": row["id"] == opened,
+                "opened": row["id"] == self.view.opened,
             }
         self.table.update()
 
     async def open(self, alert_id: str | None) -> None:
-        """Open an alert on the right."""
-        if alert_id is None:
+        """Open an alert on the right, as a person asks for it."""
+        if alert_id is not None:
+            self.labelled = None
+            await self.go_to(alert_id)
+
+    async def go_to(self, alert_id: str) -> None:
+        """Read an alert and draw it in one step, unless another is asked for meanwhile."""
+        self.asked = alert_id
+        found = await self.ask(self._open, alert_id)
+        if self.asked != alert_id:
             return
-        self.labelled = ""
-        if not await self.look_up(alert_id):
+        if found is None:
+            self.asked = self.view.opened
             return
+        self.view.detail, self.view.history, self.view.model = found
         if self.view.detail is None:
             self.said.set_text("There is no such alert here: it may be older than what is kept.")
-        ui.navigate.history.replace(self.view.address())
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the alert that is open, and say so in the address and in the queue."""
+        with self.client:
+            ui.navigate.history.replace(self.view.address())
         self.point()
-        self.note, self.stale = None, True
-        await self.draw_unless_pressed()
+        self.draw.refresh()
 
-    async def look_up(self, alert_id: str) -> bool:
-        """Read an alert; False if another was asked for meanwhile: the last one counts.
+    async def mark(self, row: Listed, verdict: str, note: str) -> None:
+        """Label an alert, and go on to the next if that is still the one that is looked at.
 
-        It is drawn by `draw`, in one step, so that no two of them mix.
+        Until that is drawn, another press is a finger that came twice: it does nothing.
         """
-        self.asked = alert_id
-        found = await run.io_bound(self._open, alert_id)
-        if self.asked != alert_id:
-            return False
-        self.view.detail, self.view.history, self.view.model = found or (None, [], None)
-        return True
+        if self.saving.locked():
+            return
+        async with self.saving:
+            following = self.view.beside(row.alert_id, 1)
+            version = await self._act(
+                lambda connection, by: labels.mark(
+                    connection,
+                    by,
+                    alert_id=row.alert_id,
+                    verdict=verdict,
+                    version=row.version,
+                    now=self.context.clock(),
+                    note=note,
+                ),
+                row.alert_id,
+                note,
+            )
+            if version is None:
+                return
+            self.labelled = (row.alert_id, version)
+            await self._show_done(f"Labelled {verdict}. Undo: z.", row.alert_id, following)
 
-    async def draw_unless_pressed(self) -> None:
-        """Draw the alert that is open, unless another key waits: that may open another at once."""
-        if self.stale and self.pressed <= 1:
-            self.stale = False
-            await self.draw.refresh()
-
-    async def mark(self, verdict: str) -> None:
-        """Label the open alert, with the note that stands there, and go on to the next."""
-        note = str(self.note.value or "") if self.note else ""
-        opened = self.view.detail.row.alert_id if self.view.detail else ""
-        done = await self._act(
-            lambda connection, by, row: labels.mark(
-                connection,
-                by,
-                alert_id=row.alert_id,
-                verdict=verdict,
-                version=row.version,
-                now=self.context.clock(),
-                note=note,
-            ),
-            f"Labelled {verdict}. Undo: z.",
-            onwards=True,
-        )
-        if done:
-            self.labelled = opened
-        elif note:
-            self.draft = note
-            await self.draw.refresh()
+    def no_button(self) -> None:
+        """Say why a key has no button to press."""
+        may = self.person.may(Role.ANALYST)
+        self.said.set_text(NONE_OPEN if may else f"this wants the role {Role.ANALYST.word}")
 
     async def undo(self) -> None:
         """Take back the label that was just given, or else the last one of the open alert."""
-        if self.labelled:
-            if not await self.look_up(self.labelled):
-                self.said.set_text("Nothing was undone: another alert was opened meanwhile.")
+        async with self.saving:
+            detail = self.view.detail
+            shown = None if detail is None else (detail.row.alert_id, detail.row.version)
+            target = self.labelled or shown
+            if target is None:
+                self.said.set_text(NONE_OPEN)
                 return
-            self.labelled = ""
-        await self._act(
-            lambda connection, by, row: labels.undo(
-                connection,
-                by,
-                alert_id=row.alert_id,
-                version=row.version,
-                now=self.context.clock(),
-            ),
-            "Undone.",
-            onwards=False,
-        )
+            alert_id, version = target
+            self.labelled = None
+            done = await self._act(
+                lambda connection, by: labels.undo(
+                    connection, by, alert_id=alert_id, version=version, now=self.context.clock()
+                ),
+                alert_id,
+            )
+            if done is not None:
+                self.asked = alert_id
+                await self._show_done("Undone.", alert_id)
 
-    async def assign(self, name: str) -> None:
-        """Give the open alert to a person, or to nobody."""
-        await self._act(
-            lambda connection, by, row: queue.assign(
-                connection, by, alert_id=row.alert_id, name=name, now=self.context.clock()
-            ),
-            f"Assigned to {name or 'nobody'}.",
-            onwards=False,
-        )
+    async def assign(self, row: Listed, name: str, note: str) -> None:
+        """Give an alert to a person, or to nobody; the note that is being typed stays."""
+
+        def give(connection: Connection, by: Person) -> int:
+            now = self.context.clock()
+            queue.assign(connection, by, alert_id=row.alert_id, name=name, now=now)
+            return row.version
+
+        async with self.saving:
+            if await self._act(give, row.alert_id, note) is not None:
+                self.draft = (row.alert_id, note)
+                await self._show_done(f"Assigned to {name or 'nobody'}.", row.alert_id)
 
     def choose_open(self, mark: Callable[[str], None]) -> None:
         """Mark the open alert, for who labels."""
-        if self.view.detail is None or not self.person.may(Role.ANALYST):
+        if not self.view.opened or not self.person.may(Role.ANALYST):
             return
-        opened = self.view.detail.row.alert_id
-        if opened in {each.alert_id for each in self.view.rows}:
-            mark(opened)
+        if self.view.opened in {each.alert_id for each in self.view.queue.rows}:
+            mark(self.view.opened)
         else:
             self.said.set_text("It is not on this page of the queue: j opens the first that is.")
 
     async def next_free(self) -> None:
         """Open the first alert that nobody else looks at."""
 
-        def find() -> str | None:
+        def find() -> str:
             with self.context.database.reading() as connection:
                 now = self.context.clock()
-                return queue.free(connection, self.view.wanted, by=self.person, now=now)
+                return queue.free(connection, self.view.wanted, by=self.person, now=now) or ""
 
-        found = await run.io_bound(find)
-        if found is None:
+        found = await self.ask(find)
+        if found == "":
             self.said.set_text("No open alert is free.")
-        await self.open(found)
+        await self.open(found or None)
 
     async def turn(self, *, forward: bool) -> None:
         """Show the next page of the queue, or the one before."""
-        if forward and self.view.after:
-            self.view.cursors.append(self.view.after)
+        if forward and self.view.queue.after:
+            self.view.cursors.append(self.view.queue.after)
+            self.view.queue = replace(self.view.queue, after=None)  # it is turned once
         elif not forward and self.view.cursors:
             self.view.cursors.pop()
         else:
@@ -324,62 +362,54 @@ class Desk:
         ui.navigate.history.replace(self.view.address())
         await self.show()
 
-    async def filter(self, wanted: Filter) -> None:
-        """Show other alerts."""
+    async def filter(self, wanted: Filter) -> bool:
+        """Show other alerts; False if they are not there yet."""
         self.view.wanted = wanted
         self.view.cursors.clear()
         self.marks.clear()
         ui.navigate.history.replace(self.view.address())
         self.said.set_text("")
-        await self.show()
-
-    async def choose(self, *, state: str | None = None, order: str | None = None) -> None:
-        """Show alerts of another state, or in another order."""
-        now = self.view.wanted
-        await self.filter(replace(now, state=state or now.state, order=order or now.order, text=""))
+        return await self.show()
 
     async def find(self, text: str) -> None:
         """Show the alerts of an id, and open it if it is one."""
-        await self.filter(replace(self.view.wanted, text=text.strip()))
-        if text and len(self.view.rows) == 1:
-            await self.open(self.view.rows[0].alert_id)
+        there = await self.filter(replace(self.view.wanted, text=text.strip()))
+        if there and text and len(self.view.queue.rows) == 1:
+            await self.open(self.view.queue.rows[0].alert_id)
 
     async def _act(
-        self,
-        do: Callable[[Connection, Person, Listed], object],
-        said: str,
-        *,
-        onwards: bool,
-    ) -> bool:
-        """Do something to the open alert, as whoever the session says, and show what came of it.
+        self, do: Callable[[Connection, Person], int], alert_id: str, note: str = ""
+    ) -> int | None:
+        """Do something to an alert, as whoever the session says; return its version then.
 
-        Tells whether it was done.
+        None: it is not done, and is said why; where somebody else was faster the alert is drawn as
+        it is now, with the note to it.
         """
-        detail = self.view.detail
-        if detail is None:
-            self.said.set_text("Open an alert first: j.")
-            return False
 
-        def act() -> None:
+        def act() -> int:
             by = self.context.acting(self.person, Role.ANALYST)
             with self.context.database.writing() as connection:
-                do(connection, by, detail.row)
+                return do(connection, by)
 
-        following = self.view.beside(1) if onwards else None
+        self.said.set_text("Saving.")
         try:
-            await run.io_bound(act)
+            return await run.io_bound(act)
         except ConflictError as exc:
             self.said.set_text(str(exc))
-            await self.open(detail.row.alert_id)
-            return False
+            self.draft = (alert_id, note)
+            await self.go_to(alert_id)
         except BadInput as exc:
             self.said.set_text(str(exc))
-            return False
-        self.draft = ""
+        except DBAPIError:
+            self.said.set_text(NO_ANSWER)
+        return None
+
+    async def _show_done(self, said: str, alert_id: str, following: str | None = None) -> None:
+        """Say what was done to an alert; draw the next one, unless another is asked for by now."""
         self.said.set_text(said)
         await self.show()
-        await self.open(following or detail.row.alert_id)
-        return True
+        if self.asked == alert_id:
+            await self.go_to(following or alert_id)
 
     # What is drawn.
 
@@ -389,30 +419,35 @@ class Desk:
         if self.view.detail is None:
             Words("p", "Press j for the first alert, or choose one.")
             return
-        self.note = None
-        draw_detail(self, self.view.detail, self.view.history)
+        draft, self.draft = self.draft, ("", "")
+        note = draft[1] if draft[0] == self.view.opened else ""
+        draw_detail(self, self.view.detail, note)
+
+    @ui.refreshable_method
+    def draw_history(self) -> None:
+        """Draw what was said of the open alert."""
+        draw_history(self.view.history)
 
     async def watch_sent(self) -> None:
-        """Draw the open alert anew once Kafka has taken its labels; never over a note."""
+        """Say so once Kafka has taken the open alert's labels."""
         detail = self.view.detail
         unsent = any(said.sent == "saved" for said in self.view.history)
         if detail is None or not unsent or self.context.pulse.snapshot.labels_waiting:
             return
         history = await run.io_bound(self._history, detail.row.alert_id)
-        typed = self.note is not None and self.note.value
-        if history and not typed and self.view.detail is detail:
+        if history and self.view.detail is detail:
             self.view.history = history
-            await self.draw.refresh()
+            self.draw_history.refresh()
 
     async def watch_arrivals(self) -> None:
         """Say how many alerts have come since the queue was drawn: it moves when told alone."""
         latest = live.latest(self.context.pulse.snapshot, "alerts") or 0
-        if latest <= max(self.newest, self.looked_up_to):
+        if latest <= max(self.view.queue.newest, self.looked_up_to):
             return
 
         def find() -> int:
             with self.context.database.reading() as connection:
-                return queue.count(connection, self.view.wanted, above=self.newest)
+                return queue.count(connection, self.view.wanted, above=self.view.queue.newest)
 
         self.looked_up_to = latest
         new = await run.io_bound(find)
@@ -422,25 +457,20 @@ class Desk:
 
     async def stay(self) -> None:
         """Note that the person still looks at the open alert."""
-        if self.view.detail is not None:
-            await run.io_bound(self._look, self.view.detail.row.alert_id)
+        if self.view.opened:
+            await run.io_bound(self._look, self.view.opened)
 
     async def key(self, event: KeyEventArguments) -> None:
-        """Do what a key says."""
+        """Do what a key says; one that is held down moves on, and does nothing else."""
         held = event.modifiers.ctrl or event.modifiers.alt or event.modifiers.meta
         if not event.action.keydown or held:
             return
-        act = self.actions.get(str(event.key))
-        if act is not None:
-            self.pressed += 1
-            try:
-                async with self.one_by_one:
-                    done = act()
-                    if isinstance(done, Awaitable):
-                        await done
-                    await self.draw_unless_pressed()
-            finally:
-                self.pressed -= 1
+        key = str(event.key)
+        act = self.actions.get(key)
+        if act is not None and (key in "jk" or not event.action.repeat):
+            done = act()
+            if isinstance(done, Awaitable):
+                await done
 
     def copy_link(self) -> None:
         """Copy the address of what is shown."""
@@ -451,21 +481,21 @@ class Desk:
         ui.clipboard.write(text)
         self.said.set_text(f"Copied: {name}.")
 
-    async def verify(self) -> None:
-        """Score the open alert again from its source record, and say what comes of it."""
-        detail = self.view.detail
-        if detail is None:
-            return
-        self.verified.set_text("Scoring it again.")
+    async def verify(self, detail: Detail) -> None:
+        """Score an alert again from its source record, and say what comes of it."""
+        verified = self.verified
+        verified.set_text("Scoring it again.")
 
         def again() -> str:
             self.context.acting(self.person, Role.ANALYST)
             return rescoring.verify(self.context.settings, self.context.shelf, detail.text)
 
         try:
-            self.verified.set_text(await run.io_bound(again) or "")
+            said = await run.io_bound(again) or ""
         except ScorerError as exc:
-            self.verified.set_text(str(exc))
+            said = str(exc)
+        if not verified.is_deleted:
+            verified.set_text(said)
 
 
 def register(context: Context) -> None:

@@ -1,17 +1,17 @@
 """The frame of every page: its name, the other pages, and who is signed in."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from weakref import WeakSet
 
 from nicegui import Client, run, ui
-from nicegui.events import KeyEventArguments
 
 from stream_scorer.console import doors
 from stream_scorer.console.context import Context
 from stream_scorer.console.guard import of_session
-from stream_scorer.console.pages.elements import Words, heading, keys
+from stream_scorer.console.pages.elements import Words, heading
 from stream_scorer.console.people import Person
 
 PAGES = {
@@ -23,8 +23,10 @@ PAGES = {
     "/dead-letters": ("Dead letters", "d"),
     "/administration": ("Administration", "s"),
 }
-# Pages of one session that may wait for their socket.
-MOST_UNSEEN = 10
+# Pages of one session that may wait for their socket; for their socket to come back.
+MOST_UNSEEN, MOST_LEFT = 10, 50
+# Pages that a browser has opened a socket for.
+SEEN: WeakSet[Client] = WeakSet()
 # Seconds between two looks whether a page's session goes on.
 SESSION_S = 5.0
 # Quasar's own blue is too pale for white text on it.
@@ -35,6 +37,8 @@ COLOURS = {"primary": "#0b57a4", "negative": "#a3160f", "positive": "#14602c", "
 def frame(context: Context, title: str, path: str) -> Iterator[Person]:
     """Draw the frame and give who is signed in; the block draws the page's own part."""
     person = context.person()
+    here = ui.context.client
+    here.on_connect(lambda: SEEN.add(here))
     forget_unseen(person)
     ui.page_title(f"{title} - stream-scorer")
     ui.colors(**COLOURS)
@@ -45,10 +49,10 @@ def frame(context: Context, title: str, path: str) -> Iterator[Person]:
         ui.link("Skip to the page", "#page").classes("skip")
         Words("span", "stream-scorer").classes("name")
         with ui.element("nav").props('aria-label="Pages"'):
-            for place, (name, _) in PAGES.items():
+            for place, (name, key) in PAGES.items():
                 role = doors.wanted(place)
                 if role is not None and person.may(role):
-                    link = ui.link(name, place)
+                    link = ui.link(name, place).props(f"data-go={key}")
                     if place == path:
                         link.props('aria-current="page"')
         ui.space()
@@ -57,7 +61,6 @@ def frame(context: Context, title: str, path: str) -> Iterator[Person]:
             token = ui.element("input").props('type="hidden" name="form_token"')
             token.props["value"] = person.form_token
             Words("button", "Sign out").classes("plain").props('type="submit"')
-    keys(go_to_page())
     ui.timer(SESSION_S, partial(end_with_session, context, person, ui.context.client))
     with ui.element("div").props('id="page" tabindex="-1"').classes("page"):
         heading(title)
@@ -79,34 +82,20 @@ async def end_with_session(context: Context, person: Person, client: Client) -> 
 
 
 def forget_unseen(person: Person) -> None:
-    """Let go of pages of a session that no browser has opened a socket for, but for the newest.
+    """Let go of pages of a session that have no socket, but for the newest.
 
-    NiceGUI keeps each for a minute: 0.4 MB for every request of who only asks and asks.
+    NiceGUI keeps each for a minute: 0.4 MB for every request of who only asks and asks. What a
+    browser had open it lets go of by itself, if that does not come back: more of those may wait.
     """
-    unseen = [
+    alone = [
         each
         for each in Client.instances.values()
         if not each.has_socket_connection
         and each is not ui.context.client
         and of_session(each.id, person)
     ]
-    for each in sorted(unseen, key=lambda client: client.created)[:-MOST_UNSEEN]:
+    alone.sort(key=lambda client: client.created)
+    left = [each for each in alone if each in SEEN]
+    unseen = [each for each in alone if each not in SEEN]
+    for each in (*unseen[:-MOST_UNSEEN], *left[:-MOST_LEFT]):
         each.delete()
-
-
-def go_to_page() -> Callable[[KeyEventArguments], None]:
-    """Return what follows `g` and a page's letter."""
-    waiting: list[bool] = []
-
-    def pressed(event: KeyEventArguments) -> None:
-        if not event.action.keydown or event.modifiers.ctrl or event.modifiers.alt:
-            return
-        if waiting:
-            waiting.clear()
-            for place, (_, key) in PAGES.items():
-                if event.key == key:
-                    ui.navigate.to(place)
-        elif event.key == "g":
-            waiting.append(True)
-
-    return pressed

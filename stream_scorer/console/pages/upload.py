@@ -1,5 +1,6 @@
 """Upload: a file's rows scored as the stream would; nothing of it is sent to Kafka."""
 
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nicegui import run, ui
@@ -23,11 +24,6 @@ COLUMNS: list[dict[str, Any]] = [
     {"name": "id", "label": "Transaction", "field": "id", "align": "left"},
     {"name": "why", "label": "Why", "field": "why", "align": "left"},
 ]
-
-
-def moved(upload: Upload) -> tuple[str, str]:
-    """Return what is shown of an upload's way, so that equal ones are not drawn again."""
-    return upload.state, f"{upload.progress:.2f}"
 
 
 def cells(row: ScoredRow) -> dict[str, str]:
@@ -58,6 +54,20 @@ def distribution(counts: list[int], threshold: float) -> dict[str, Any]:
     )
 
 
+def rounded(upload: Upload) -> Upload:
+    """Return an upload as it is shown, so that equal ones are not drawn again."""
+    return replace(upload, progress=round(upload.progress, 2))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows."""
+
+    found: Upload | None = None  # the one that is open
+    everything: list[Upload] = field(default_factory=list)
+    rows: list[ScoredRow] = field(default_factory=list)
+
+
 class Counter:
     """One person's page of uploads."""
 
@@ -67,55 +77,53 @@ class Counter:
         self.person = person
         self.open_id = open_id
         self.decision = "all"
-        self.cursors: list[tuple[float, int]] = []
-        self.rows: list[ScoredRow] = []
-        self.found: Upload | None = None  # the one that is open
-        self.everything: list[Upload] = []
+        self.after: tuple[float, int] | None = None  # where the shown rows begin
+        self.shown = Shown()
+        self.reads = 0
         self.said: Words
 
-    def _find(self) -> Upload | None:
+    def _read(self, decision: str, after: tuple[float, int] | None) -> Shown:
         with self.context.database.reading() as connection:
-            return uploads.find(connection, self.person, self.open_id)
+            found = uploads.find(connection, self.person, self.open_id)
+            everything = uploads.of_owner(connection, self.person)
+            rows = []
+            if found is not None and found.state == uploads.DONE:
+                rows = uploads.page(connection, self.open_id, decision=decision, after=after)
+        return Shown(rounded(found) if found else None, [*map(rounded, everything)], rows)
 
-    def _all(self) -> list[Upload]:
-        with self.context.database.reading() as connection:
-            return uploads.of_owner(connection, self.person)
+    async def look_up(self) -> bool:
+        """Read what is shown; tell whether it is another, and nobody has asked again meanwhile.
 
-    def _rows(self) -> list[ScoredRow]:
-        after = self.cursors[-1] if self.cursors else None
-        with self.context.database.reading() as connection:
-            return uploads.page(connection, self.open_id, decision=self.decision, after=after)
-
-    async def look_up(self) -> None:
-        """Read what is shown; it is drawn in one step each, so that no two drawings mix."""
-        self.found = await run.io_bound(self._find)
-        self.everything = await run.io_bound(self._all) or []
-        done = self.found is not None and self.found.state == uploads.DONE
-        self.rows = (await run.io_bound(self._rows) or []) if done else []
+        It is drawn in one step each, so that no two drawings mix.
+        """
+        self.reads += 1
+        read = self.reads
+        found = await run.io_bound(self._read, self.decision, self.after)
+        if found is None or read != self.reads or found == self.shown:  # None: the server stops
+            return False
+        self.shown = found
+        return True
 
     async def draw_anew(self) -> None:
-        """Read what is shown, and draw it."""
-        await self.look_up()
-        await self.draw.refresh()
-        await self.history.refresh()
+        """Read what is shown, and draw it if it is another."""
+        if await self.look_up():
+            self.draw.refresh()
+            self.history.refresh()
 
     async def tick(self) -> None:
-        """Draw anew while the open file is being scored."""
-        if self.found is None or self.found.state not in RUNNING:
-            return
-        found = await run.io_bound(self._find)
-        if found is None or moved(found) != moved(self.found):
+        """Draw anew while a file is being scored."""
+        if any(each.state in RUNNING for each in self.shown.everything):
             await self.draw_anew()
 
     async def choose(self, decision: str) -> None:
         """Show rows of one decision."""
-        self.decision, self.cursors = decision, []
+        self.decision, self.after = decision, None
         await self.draw_anew()
 
     async def forward(self) -> None:
         """Show the next rows."""
-        last = self.rows[-1]
-        self.cursors.append((last.probability or 0.0, last.line))
+        last = self.shown.rows[-1]
+        self.after = (last.probability or 0.0, last.line)
         await self.draw_anew()
 
     async def cancel(self) -> None:
@@ -123,8 +131,9 @@ class Counter:
 
         def act() -> None:
             self.context.acting(self.person, Role.ANALYST)
-            if self._find() is None:
-                raise BadInput("there is no such upload")
+            with self.context.database.reading() as connection:
+                if uploads.find(connection, self.person, self.open_id) is None:
+                    raise BadInput("there is no such upload")
             self.context.jobs.cancel(self.open_id)
 
         await self._act(act, "Cancelled.")
@@ -152,10 +161,10 @@ class Counter:
     def history(self) -> None:
         """Draw the person's uploads."""
         Words("h2", "Your uploads, of the last 7 days")
-        if not self.everything:
+        if not self.shown.everything:
             Words("p", "None yet.")
         with ui.element("ul"):
-            for each in self.everything:
+            for each in self.shown.everything:
                 with ui.element("li"):
                     ui.link(each.name, f"/upload?open={each.id}")
                     Words("span", f" {each.state}, {moment_utc(each.created_at)}")
@@ -165,7 +174,7 @@ class Counter:
         """Draw the open upload."""
         if not self.open_id:
             return
-        found = self.found
+        found = self.shown.found
         if found is None:
             Words("p", "There is no such upload, or it is not yours.")
             return
@@ -216,8 +225,8 @@ class Counter:
                 label="Rows",
                 on_change=lambda event: self.choose(str(event.value)),
             ).classes("w-32")
-        rows_table(COLUMNS, [cells(row) for row in self.rows]).classes("rows")
-        if len(self.rows) == uploads.ROWS:
+        rows_table(COLUMNS, [cells(row) for row in self.shown.rows]).classes("rows")
+        if len(self.shown.rows) == uploads.ROWS:
             ui.button("Next rows", on_click=self.forward, color=None).props("flat").classes("quiet")
 
 
