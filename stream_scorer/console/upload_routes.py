@@ -20,6 +20,7 @@ from fastapi.responses import (
 from starlette.background import BackgroundTask
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from stream_scorer.console import exports, uploads
 from stream_scorer.console.database import Database
@@ -54,6 +55,8 @@ class Intake:
         person: Person = getattr(request.state, PERSON)
         try:
             upload_id = await self._take(request, person)
+        except ClientDisconnect:  # who sends it twice, or leaves: nobody hears the answer
+            return PlainTextResponse("the file did not arrive", 400)
         except TooLargeError:
             return PlainTextResponse(TOO_LARGE, 413)
         except (BadInput, MultiPartException) as exc:

@@ -78,8 +78,11 @@ class Marks:
 
     async def label(self, verdict: str, typed: str) -> None:
         """Label all that are marked; `typed` is their count, where it goes beyond the page."""
-        with self.desk.client:  # the button that was pressed goes with what is drawn anew
-            await self._label(verdict, typed)
+        if self.desk.saving.locked():  # a finger that came twice
+            return
+        async with self.desk.saving:
+            with self.desk.client:  # the button that was pressed goes with what is drawn anew
+                await self._label(verdict, typed)
 
     async def _label(self, verdict: str, typed: str) -> None:
         chosen = list(self.chosen.items())
