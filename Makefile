@@ -86,9 +86,9 @@ audit: .venv/dev.ok  ## known holes in what a release depends on; asks PyPI
 deploy-check: .venv/dev.ok  ## deploy/ as it stands: rules, manifests, Containerfile, and its processes with a real Prometheus, and every alert by its own fault
 	$(BIN)/python -m pytest tests/test_deploy.py tests/integration/test_operations.py tests/integration/test_alerts_fire.py
 
-image: .venv/dev.ok  ## build deploy/Containerfile's two images, and let them do what deploy-check does; ENGINE=podman
-	$(ENGINE) build -f deploy/Containerfile -t stream-scorer .
-	$(ENGINE) build -f deploy/Containerfile -t stream-scorer-people --target people .
+image: .venv/dev.ok  ## build deploy/Containerfile's two images, and let them do what deploy-check does; ENGINE=podman, BASE=another base image
+	$(ENGINE) build $(if $(BASE),--build-arg BASE=$(BASE)) -f deploy/Containerfile -t stream-scorer .
+	$(ENGINE) build $(if $(BASE),--build-arg BASE=$(BASE)) -f deploy/Containerfile -t stream-scorer-people --target people .
 	ENGINE=$(ENGINE) $(BIN)/python -m pytest tests/integration/test_operations.py
 
 matrix: .venv/dev.ok  ## unit tests by other Pythons, streams on other Kafkas: PYTHONS="python3.12 python3.13" KAFKAS="3.9.1 4.0.0"

@@ -3,7 +3,8 @@
     python -m benchmarks.latency [--rate 1000] [--seconds 30] [--share 0.05] [--json]
 
 One process sends and reads; times are its own clock's, from before the send to after the poll that
-gives the alert. The wire is a topic that is read as it is written, at the rate of the alerts.
+gives the alert. The wire is a topic that is read as it is written, at the rate of the alerts and at
+that of all: an alert's way is one of each.
 Readers read committed records, so exactly-once is seen when its transaction has ended. No scores
 are published, as by default. A commit takes some milliseconds in which nothing is scored: how often
 there is one shows in the 99th percentile.
@@ -125,15 +126,16 @@ def main(*, rate: float, seconds: float, share: float, as_json: bool) -> None:
     rows = np.concatenate(list(generate(20_000, seed=1, fraud_rate=share)))[:, : len(COLUMNS) - 1]
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as name, local_kafka(quick=False) as kafka:
-        wire, times = "wire", Times()
-        make_topics(kafka.bootstrap, [wire])
-        with reading(kafka.bootstrap, wire, times):
-            send(
-                *(kafka.bootstrap, wire, cycle(events(rows[:1000])), times),
-                rate=rate * share,
-                seconds=seconds,
-            )
-        found["wire"] = times.figures()
+        for wire, pace in ("wire", rate * share), ("wire-of-all", rate):
+            times = Times()
+            make_topics(kafka.bootstrap, [wire])
+            with reading(kafka.bootstrap, wire, times):
+                send(
+                    *(kafka.bootstrap, wire, cycle(events(rows[:1000])), times),
+                    rate=pace,
+                    seconds=seconds,
+                )
+            found[wire] = times.figures()
         for kind, environ in KINDS.items():
             folder = Path(name) / kind
             folder.mkdir()
