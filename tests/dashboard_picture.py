@@ -157,6 +157,7 @@ def live_through(found: Installation, folder: Path, seconds: float) -> Seen:
         cwd=folder,
     )
     with ExitStack() as stack:
+        stack.callback(replay.terminate)
         wait("A")
         producer = Producer({"bootstrap.servers": found.kafka})
         for number in range(BAD):
@@ -176,9 +177,8 @@ def live_through(found: Installation, folder: Path, seconds: float) -> Seen:
             for panel in dashboard()["panels"]
             for target in panel.get("targets", ())
         }
-    if replay.poll() is not None:
-        sys.exit(f"the replay has ended with exit code {replay.returncode}")
-    replay.terminate()
+        if replay.poll() is not None:
+            sys.exit(f"the replay has ended with exit code {replay.returncode}")
     replay.wait(30)
     return Seen(begin, end, marks, answers)
 

@@ -48,6 +48,8 @@ class Database:
         if parsed.drivername == "sqlite":
             event.listen(self.engine, "connect", tune_sqlite)
             event.listen(self.engine, "begin", begin_sqlite)
+        else:
+            event.listen(self.engine, "connect", tune_postgresql)
         try:
             upgrade(self.engine)
         except OperationalError as exc:
@@ -89,6 +91,12 @@ def tune_sqlite(connection: sqlite3.Connection, _: Any) -> None:  # noqa: ANN401
         f"busy_timeout={BUSY_MS}",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def tune_postgresql(connection: Any, _: Any) -> None:  # noqa: ANN401 - psycopg's, SQLAlchemy's
+    """Wait no longer for a row that somebody else has locked than for SQLite's one writer."""
+    connection.execute(f"SET lock_timeout = {BUSY_MS}")
+    connection.commit()
 
 
 def begin_sqlite(connection: Connection) -> None:

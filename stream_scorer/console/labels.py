@@ -21,6 +21,11 @@ LONGEST_NOTE = 2000
 class ConflictError(BadInput):
     """The alert is not as it was looked at: somebody has labelled it since, or it is gone."""
 
+    def __init__(self, alert_id: str, said: str) -> None:
+        """Say so of an alert."""
+        super().__init__(said)
+        self.alert_id = alert_id
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -59,7 +64,7 @@ def mark(  # noqa: PLR0913 - what is said, and of which version
         raise BadInput(f"the note has {len(note)} characters: want {LONGEST_NOTE} at most")
     alert = locked(connection, alert_id)
     if alert.version != version:
-        raise ConflictError(conflict(connection, alert, now))
+        raise ConflictError(alert_id, conflict(connection, alert, now))
     label_id = str(uuid.uuid4())
     connection.execute(
         schema.label.insert().values(
@@ -155,7 +160,7 @@ def locked(connection: Connection, alert_id: str) -> Row[tuple[object, ...]]:
         select(schema.alert).where(schema.alert.c.alert_id == alert_id).with_for_update()
     ).one_or_none()
     if row is None:
-        raise ConflictError(f"there is no alert {alert_id[:100]!r}")
+        raise ConflictError(alert_id, f"there is no alert {alert_id[:100]!r}")
     return row
 
 

@@ -18,6 +18,9 @@ CHROMIUM = "/usr/bin/chromium"
 SETTLED = """() => document.getAnimations().every(
     each => each.playState !== "running" || !(each instanceof CSSTransition)
 )"""
+HEARING = """() => [...document.querySelectorAll(".verdicts")].every(
+    each => !each.getAnimations().length
+)"""
 # Where pictures are kept as a test's output; empty: beside its other files.
 PICTURES = os.environ.get("TEST_PICTURES", "")
 
@@ -53,6 +56,10 @@ class Visit:
     def ready(self) -> None:
         """Wait until the page's socket is open: keys before that are nobody's."""
         self.page.wait_for_function("window.socket && window.socket.connected")
+
+    def settled(self) -> None:
+        """Wait until the verdict buttons hear: what was just drawn does not take a double press."""
+        self.page.wait_for_function(HEARING)
 
     def picture(self, name: str) -> None:
         """Keep what the window shows as a test's output."""

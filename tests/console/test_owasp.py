@@ -70,6 +70,7 @@ def test_a01_message_about_anothers_page_does_nothing(
         window.page.goto(f"{console.origin}/alerts?open=a1")
         window.page.get_by_role("heading", name="Why").wait_for()
         window.ready()
+        window.settled()
         window.page.evaluate(HELD_BACK)
         window.page.keyboard.press("1")
         messages = window.page.evaluate("held")

@@ -1,17 +1,19 @@
 """Administration: accounts and roles, sessions, the audit trail, and how far each topic is read."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from nicegui import run, ui
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from stream_scorer.console import accounts, audit, schema, sessions
 from stream_scorer.console.accounts import ACTIVE, CLOSED, WAITING, Account
 from stream_scorer.console.context import Context
 from stream_scorer.console.pages.elements import Words, columns, rows_table
 from stream_scorer.console.pages.frame import frame
-from stream_scorer.console.pages.words import moment_utc, number
+from stream_scorer.console.pages.words import NOTHING_SAVED, moment_utc, number
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.sessions import Open
 from stream_scorer.errors import BadInput
@@ -39,6 +41,7 @@ class Office:
         self.context = context
         self.person = person
         self.said: Words
+        self.reads = 0
         self.chosen: dict[int, str] = {}  # roles that are chosen and not set, by account
 
     async def change(self, account: Account, *, role: Role, state: str) -> None:
@@ -48,8 +51,8 @@ class Office:
             now = self.context.clock()
             accounts.change(connection, by, account, role=role, state=state, now=now)
 
-        self.chosen.pop(account.id, None)
-        await self._act(act, f"{account.name} is {role.word}, {state}; its sessions have ended.")
+        said = f"{account.name} is {role.word}, {state}; its sessions have ended."
+        await self._act(act, said, done=lambda: self.chosen.pop(account.id, None))
 
     async def sign_out_everywhere(self, account: Account) -> None:
         """End an account's sessions."""
@@ -76,7 +79,12 @@ class Office:
 
         await self._act(act, f"A session of {account.name} has ended.")
 
-    async def _act(self, act: Any, said: str) -> None:  # noqa: ANN401 - a function of both
+    async def _act(
+        self,
+        act: Callable[[Connection, Person], None],
+        said: str,
+        done: Callable[[], object] = lambda: None,
+    ) -> None:
         def do() -> None:
             by = self.context.acting(self.person, Role.ADMINISTRATOR)
             with self.context.database.writing() as connection:
@@ -84,10 +92,18 @@ class Office:
 
         try:
             await run.io_bound(do)
+            done()
         except BadInput as exc:
             said = str(exc)
+        except SQLAlchemyError:
+            said = NOTHING_SAVED
         self.said.set_text(said)
-        self.draw.refresh(await run.io_bound(self.read))
+        self.reads += 1
+        read = self.reads
+        with suppress(SQLAlchemyError):  # what is shown stays
+            found = await run.io_bound(self.read)
+            if read == self.reads:  # nobody has asked again meanwhile
+                await self.draw.refresh(found)
 
     def read(self) -> Found:
         with self.context.database.reading() as connection:

@@ -30,8 +30,8 @@ SENT = {
 }
 
 
-def draw_detail(desk: "Desk", detail: Detail, note: str) -> None:
-    """Draw one alert, with a note to it that is not stored yet."""
+def draw_detail(desk: "Desk", detail: Detail) -> None:
+    """Draw one alert."""
     row, body = detail.row, detail.body
     Words("h2", f"Transaction {row.transaction_id}")
     threshold = body.get("threshold")
@@ -45,7 +45,7 @@ def draw_detail(desk: "Desk", detail: Detail, note: str) -> None:
     if detail.others:
         Words("p", f"Also looked at by {', '.join(detail.others)}.").classes("others")
     if desk.person.may(Role.ANALYST):
-        buttons(desk, row, note)
+        buttons(desk, row)
         ui.link("What if its features were others?", f"/model?{urlencode({'alert': row.alert_id})}")
     draw_reasons(body.get("reasons") or [])
     draw_others("Other alerts of this transaction", desk, detail.same)
@@ -73,19 +73,20 @@ def quiet(
     button(desk, text, do, color=None).props(props).classes("quiet")
 
 
-def buttons(desk: "Desk", row: Listed, draft: str) -> None:
+def buttons(desk: "Desk", row: Listed) -> None:
     """Draw what a person can do with an alert; the keys stand on the buttons."""
-    note = ui.textarea("Note (n; kept here, not sent)", value=draft)
+    note = ui.textarea(
+        "Note (n; kept here, not sent)",
+        value=desk.notes.get(row.alert_id, ""),
+        on_change=lambda event: desk.notes.update({row.alert_id: str(event.value or "")}),
+    )
     note.props("rows=2 maxlength=2000 data-key=n").classes("note")
     note.props["data-of"] = row.alert_id
 
-    def typed() -> str:
-        return str(note.value or "")
-
     async def mark(verdict: str) -> None:
-        await desk.mark(row, verdict, typed())
+        await desk.mark(row, verdict, str(note.value or ""))
 
-    with ui.row().classes("verdicts"):
+    with ui.row().classes("verdicts settles"):
         for key, verdict, colour in (
             ("1", labels.FRAUD, "negative"),
             ("2", labels.GENUINE, "positive"),
@@ -97,11 +98,11 @@ def buttons(desk: "Desk", row: Listed, draft: str) -> None:
                 partial(mark, verdict),
                 color=colour,
             ).props(f"data-press={key}")
-        quiet(desk, "Undo (z)", desk.undo, props="outline")
+    with ui.row().classes("settles"):
+        quiet(desk, "Undo (z)", lambda: desk.undo(row), props="outline data-press=z")
         quiet(desk, "Next free (s)", desk.next_free, props="outline")
-    with ui.row():
-        quiet(desk, "Assign to me", lambda: desk.assign(row, desk.person.name, typed()))
-        quiet(desk, "Assign to nobody", lambda: desk.assign(row, "", typed()))
+        quiet(desk, "Assign to me", lambda: desk.assign(row, desk.person.name))
+        quiet(desk, "Assign to nobody", lambda: desk.assign(row, ""))
 
 
 def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:

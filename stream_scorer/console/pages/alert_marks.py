@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nicegui import run, ui
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from stream_scorer.console import labels, queue
 from stream_scorer.console.pages.elements import Words
@@ -79,7 +79,7 @@ class Marks:
     async def label(self, verdict: str, typed: str) -> None:
         """Label all that are marked; `typed` is their count, where it goes beyond the page."""
         if self.desk.saving.locked():  # a finger that came twice
-            return
+            return  # what came of the first is said
         async with self.desk.saving:
             with self.desk.client:  # the button that was pressed goes with what is drawn anew
                 await self._label(verdict, typed)
@@ -110,7 +110,7 @@ class Marks:
         except BadInput as exc:
             self.desk.said.set_text(str(exc))
             return
-        except DBAPIError:
+        except SQLAlchemyError:
             self.desk.said.set_text(
                 "The database does not answer: not all are labelled. Press r, and look again."
             )
@@ -121,11 +121,11 @@ class Marks:
             said += f" {left:,} left: somebody else has labelled them meanwhile."
         self.clear()
         self.desk.labelled = None  # undo is of one alert
-        self.desk.view.cursors.clear()
-        if self.desk.view.opened in dict(chosen):
+        opened = self.desk.view.opened
+        if opened in dict(chosen) and self.desk.asked == opened:
             self.desk.view.detail, self.desk.asked = None, ""
-            self.desk.redraw()
-        await self.desk.show()
+            await self.desk.redraw()
+        await self.desk.show([])
         self.desk.said.set_text(said)
 
     def _mark(self, alert_ids: list[str]) -> None:

@@ -10,7 +10,7 @@ from fastapi import Request
 from nicegui import run, ui
 from nicegui.events import KeyEventArguments
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from stream_scorer.console import labels, queue, rescoring
 from stream_scorer.console.context import Context
@@ -27,7 +27,7 @@ from stream_scorer.console.pages.alert_filters import (
 from stream_scorer.console.pages.alert_marks import Marks
 from stream_scorer.console.pages.elements import WIDE, Words, clicked_table, keys
 from stream_scorer.console.pages.frame import frame
-from stream_scorer.console.pages.words import counted
+from stream_scorer.console.pages.words import NO_ANSWER, NOTHING_SAVED, counted
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.queue import MOST_COUNTED, Cursor, Detail, Filter, Listed
 from stream_scorer.errors import BadInput, ScorerError
@@ -38,7 +38,8 @@ T = TypeVar("T")
 PRESENT_S, SENT_S = 30.0, 1.0
 LONGEST_ID = 100  # characters of an alert's id
 NONE_OPEN = "Open an alert first: j."
-NO_ANSWER = "The database does not answer: nothing is saved. Try again."
+NO_ALERTS = "No open alerts. New ones appear here by themselves: press r."
+BUSY = "Still saving what was pressed before."
 COLUMNS: list[dict[str, Any]] = [
     {"name": "risk", "label": "Risk", "field": "risk", "align": "right"},
     {"name": "amount", "label": "Amount", "field": "amount", "align": "right"},
@@ -129,10 +130,9 @@ class Desk:
         self.marks = Marks(self)
         self.keys = keys_dialog()
         self.actions: dict[str, Callable[[], object]] = {
-            **dict.fromkeys("123", self.no_button),
+            **dict.fromkeys("123z", self.no_button),
             "j": lambda: self.open(self.view.beside(self.asked, 1)),
             "k": lambda: self.open(self.view.beside(self.asked, -1)),
-            "z": self.undo,
             "s": self.next_free,
             "x": lambda: self.choose_open(self.marks.toggle),
             "X": lambda: self.choose_open(self.marks.span),
@@ -142,12 +142,14 @@ class Desk:
             "?": self.keys.open,
             "c": self.copy_link,
         }
+        self.hint: Words  # what to do where the queue is empty
         self.asked = ""  # alert that was asked for last
         self.saving = asyncio.Lock()  # one thing is done to alerts at a time
+        self.undoing = False
         # Of the alert that was labelled last, for undo; None: another was opened since.
         self.labelled: tuple[str, int] | None = None  # its id and its version then
-        self.draft = ("", "")  # an alert, and the note to it that is drawn with it
-        self.reads = 0  # of the queue
+        self.notes: dict[str, str] = {}  # that are typed and not stored, by alert
+        self.reads = self.opens = 0  # of the queue, of alerts: the last one counts
         self.arrived: ui.button  # says how many have come since
         self.looked_up_to = 0  # row of the newest alert that was looked at for that
         self.unfolded: set[str] = set()  # titles of the alert's parts that stand open
@@ -161,11 +163,12 @@ class Desk:
             return Listing(list(page.rows), page.after, total, queue.newest(connection))
 
     def _look(self, alert_id: str) -> None:
-        with suppress(DBAPIError), self.context.database.writing() as connection:
+        with suppress(SQLAlchemyError), self.context.database.writing() as connection:
             queue.look(connection, alert_id, self.person, self.context.clock())
 
     def _open(self, alert_id: str) -> tuple[Detail | None, list[Said], Model | None]:
-        self._look(alert_id)
+        if self.asked == alert_id:  # a key that is held down passes by
+            self._look(alert_id)
         now = self.context.clock()
         with self.context.database.reading() as connection:
             detail = queue.detail(connection, alert_id, by=self.person, now=now)
@@ -191,21 +194,24 @@ class Desk:
         """
         try:
             return await run.io_bound(what, *given)
-        except DBAPIError:
+        except SQLAlchemyError:
             self.said.set_text(NO_ANSWER)
             return None
 
     # What a person does.
 
-    async def show(self) -> bool:
-        """Draw the queue as it is now; False if that was not possible, or is asked for again."""
+    async def show(self, cursors: list[Cursor] | None = None) -> bool:
+        """Draw the queue as it is now, or another page of it by its cursors.
+
+        False if that was not possible, or is asked for again: then nothing is changed.
+        """
         self.reads += 1
         read = self.reads
-        after = self.view.cursors[-1] if self.view.cursors else None
-        found = await self.ask(self._listing, self.view.wanted, after)
+        cursors = self.view.cursors if cursors is None else cursors
+        found = await self.ask(self._listing, self.view.wanted, cursors[-1] if cursors else None)
         if found is None or read != self.reads:
             return False
-        self.view.queue = found
+        self.view.queue, self.view.cursors = found, cursors
         now = self.context.clock()
         self.table.rows = [cells(each, now) for each in found.rows]
         self.marks.keep()
@@ -216,12 +222,9 @@ class Desk:
         with self.client:
             ui.page_title(f"Alerts ({count}) - stream-scorer")
         self.more.set_visibility(found.after is not None)
-        if not found.rows:
-            self.said.set_text(
-                "No alert matches. Change the filter."
-                if self.view.wanted != Filter()
-                else "No open alerts. New ones appear here by themselves: press r."
-            )
+        unfiltered = self.view.wanted == Filter()
+        self.hint.set_visibility(not found.rows)
+        self.hint.set_text(NO_ALERTS if unfiltered else "No alert matches. Change the filter.")
         return True
 
     def point(self) -> None:
@@ -238,13 +241,16 @@ class Desk:
         """Open an alert on the right, as a person asks for it."""
         if alert_id is not None:
             self.labelled = None
+            self.said.set_text("")
             await self.go_to(alert_id)
 
     async def go_to(self, alert_id: str) -> None:
         """Read an alert and draw it in one step, unless another is asked for meanwhile."""
         self.asked = alert_id
+        self.opens += 1
+        opens = self.opens
         found = await self.ask(self._open, alert_id)
-        if self.asked != alert_id:
+        if opens != self.opens:
             return
         if found is None:
             self.asked = self.view.opened
@@ -252,24 +258,26 @@ class Desk:
         self.view.detail, self.view.history, self.view.model = found
         if self.view.detail is None:
             self.said.set_text("There is no such alert here: it may be older than what is kept.")
-        self.redraw()
+        await self.redraw()
 
-    def redraw(self) -> None:
+    async def redraw(self) -> None:
         """Draw the alert that is open, and say so in the address and in the queue."""
         with self.client:
             ui.navigate.history.replace(self.view.address())
         self.point()
-        self.draw.refresh()
+        await self.draw.refresh()
 
     async def mark(self, row: Listed, verdict: str, note: str) -> None:
         """Label an alert, and go on to the next if that is still the one that is looked at.
 
-        Until that is drawn, another press is a finger that came twice: it does nothing.
+        Until that is drawn, another press is a finger that came twice: it does nothing more.
         """
         if self.saving.locked():
+            self.said.set_text(BUSY)
             return
         async with self.saving:
-            following = self.view.beside(row.alert_id, 1)
+            onwards = self.asked == row.alert_id
+            following = self.view.beside(row.alert_id, 1) or row.alert_id
             version = await self._act(
                 lambda connection, by: labels.mark(
                     connection,
@@ -281,41 +289,48 @@ class Desk:
                     note=note,
                 ),
                 row.alert_id,
-                note,
             )
             if version is None:
                 return
+            self.notes.pop(row.alert_id, None)
             self.labelled = (row.alert_id, version)
-            await self._show_done(f"Labelled {verdict}. Undo: z.", row.alert_id, following)
+            said = f"Labelled {verdict}. Undo: z."
+            await self._show_done(said, row.alert_id, following if onwards else None)
 
     def no_button(self) -> None:
         """Say why a key has no button to press."""
         may = self.person.may(Role.ANALYST)
         self.said.set_text(NONE_OPEN if may else f"this wants the role {Role.ANALYST.word}")
 
-    async def undo(self) -> None:
-        """Take back the label that was just given, or else the last one of the open alert."""
-        async with self.saving:
-            detail = self.view.detail
-            shown = None if detail is None else (detail.row.alert_id, detail.row.version)
-            target = self.labelled or shown
-            if target is None:
-                self.said.set_text(NONE_OPEN)
-                return
-            alert_id, version = target
-            self.labelled = None
-            done = await self._act(
-                lambda connection, by: labels.undo(
-                    connection, by, alert_id=alert_id, version=version, now=self.context.clock()
-                ),
-                alert_id,
-            )
-            if done is not None:
-                self.asked = alert_id
-                await self._show_done("Undone.", alert_id)
+    async def undo(self, row: Listed) -> None:
+        """Take back the label that was just given, or else the last one of the alert that is seen.
 
-    async def assign(self, row: Listed, name: str, note: str) -> None:
-        """Give an alert to a person, or to nobody; the note that is being typed stays."""
+        One that is being given is waited for.
+        """
+        if self.undoing:
+            self.said.set_text(BUSY)
+            return
+        self.undoing = True
+        try:
+            async with self.saving:
+                await self._undo(*(self.labelled or (row.alert_id, row.version)))
+        finally:
+            self.undoing = False
+
+    async def _undo(self, alert_id: str, version: int) -> None:
+        asked = self.asked
+        done = await self._act(
+            lambda connection, by: labels.undo(
+                connection, by, alert_id=alert_id, version=version, now=self.context.clock()
+            ),
+            asked,
+        )
+        if done is not None:
+            self.labelled = None
+            await self._show_done("Undone.", asked, alert_id)
+
+    async def assign(self, row: Listed, name: str) -> None:
+        """Give an alert to a person, or to nobody."""
 
         def give(connection: Connection, by: Person) -> int:
             now = self.context.clock()
@@ -323,9 +338,9 @@ class Desk:
             return row.version
 
         async with self.saving:
-            if await self._act(give, row.alert_id, note) is not None:
-                self.draft = (row.alert_id, note)
-                await self._show_done(f"Assigned to {name or 'nobody'}.", row.alert_id)
+            if await self._act(give, row.alert_id) is not None:
+                said = f"Assigned to {name or 'nobody'}."
+                await self._show_done(said, row.alert_id, row.alert_id)
 
     def choose_open(self, mark: Callable[[str], None]) -> None:
         """Mark the open alert, for who labels."""
@@ -352,20 +367,21 @@ class Desk:
     async def turn(self, *, forward: bool) -> None:
         """Show the next page of the queue, or the one before."""
         if forward and self.view.queue.after:
-            self.view.cursors.append(self.view.queue.after)
-            self.view.queue = replace(self.view.queue, after=None)  # it is turned once
+            cursors = [*self.view.cursors, self.view.queue.after]
         elif not forward and self.view.cursors:
-            self.view.cursors.pop()
+            cursors = self.view.cursors[:-1]
         else:
             return
         self.marks.clear()
-        ui.navigate.history.replace(self.view.address())
-        await self.show()
+        if await self.show(cursors):
+            with self.client:
+                ui.navigate.history.replace(self.view.address())
 
     async def filter(self, wanted: Filter) -> bool:
         """Show other alerts; False if they are not there yet."""
         self.view.wanted = wanted
-        self.view.cursors.clear()
+        self.view.cursors = []
+        self.view.queue = replace(self.view.queue, after=None)  # its next page is of another filter
         self.marks.clear()
         ui.navigate.history.replace(self.view.address())
         self.said.set_text("")
@@ -377,13 +393,11 @@ class Desk:
         if there and text and len(self.view.queue.rows) == 1:
             await self.open(self.view.queue.rows[0].alert_id)
 
-    async def _act(
-        self, do: Callable[[Connection, Person], int], alert_id: str, note: str = ""
-    ) -> int | None:
+    async def _act(self, do: Callable[[Connection, Person], int], asked: str) -> int | None:
         """Do something to an alert, as whoever the session says; return its version then.
 
         None: it is not done, and is said why; where somebody else was faster the alert is drawn as
-        it is now, with the note to it.
+        it is now, unless another is looked at by then than the one that was `asked` for before.
         """
 
         def act() -> int:
@@ -395,21 +409,23 @@ class Desk:
         try:
             return await run.io_bound(act)
         except ConflictError as exc:
+            self.labelled = None
+            if self.asked == asked:
+                await self.go_to(exc.alert_id)
             self.said.set_text(str(exc))
-            self.draft = (alert_id, note)
-            await self.go_to(alert_id)
         except BadInput as exc:
+            self.labelled = None
             self.said.set_text(str(exc))
-        except DBAPIError:
-            self.said.set_text(NO_ANSWER)
+        except SQLAlchemyError:
+            self.said.set_text(NOTHING_SAVED)
         return None
 
-    async def _show_done(self, said: str, alert_id: str, following: str | None = None) -> None:
-        """Say what was done to an alert; draw the next one, unless another is asked for by now."""
-        self.said.set_text(said)
+    async def _show_done(self, said: str, asked: str, following: str | None) -> None:
+        """Draw what was done, and the alert that follows, unless another is asked for by now."""
         await self.show()
-        if self.asked == alert_id:
-            await self.go_to(following or alert_id)
+        if following is not None and self.asked == asked:
+            await self.go_to(following)
+        self.said.set_text(said)
 
     # What is drawn.
 
@@ -419,9 +435,7 @@ class Desk:
         if self.view.detail is None:
             Words("p", "Press j for the first alert, or choose one.")
             return
-        draft, self.draft = self.draft, ("", "")
-        note = draft[1] if draft[0] == self.view.opened else ""
-        draw_detail(self, self.view.detail, note)
+        draw_detail(self, self.view.detail)
 
     @ui.refreshable_method
     def draw_history(self) -> None:
@@ -442,16 +456,17 @@ class Desk:
     async def watch_arrivals(self) -> None:
         """Say how many alerts have come since the queue was drawn: it moves when told alone."""
         latest = live.latest(self.context.pulse.snapshot, "alerts") or 0
-        if latest <= max(self.view.queue.newest, self.looked_up_to):
+        drawn, wanted = self.view.queue, self.view.wanted
+        if latest <= max(drawn.newest, self.looked_up_to):
             return
 
         def find() -> int:
             with self.context.database.reading() as connection:
-                return queue.count(connection, self.view.wanted, above=self.view.queue.newest)
+                return queue.count(connection, wanted, above=drawn.newest)
 
-        self.looked_up_to = latest
         new = await run.io_bound(find)
-        if new:
+        self.looked_up_to = latest
+        if new and self.view.queue is drawn:
             self.arrived.set_text(f"{counted(new, MOST_COUNTED, 'new alert')}, show (r)")
             self.arrived.set_visibility(True)
 
@@ -527,6 +542,7 @@ def register(context: Context) -> None:
                     desk.marks.draw()
                     on_mark = desk.marks.toggle if person.may(Role.ANALYST) else None
                     desk.table = clicked_table(COLUMNS, desk.open, on_mark)
+                    desk.hint = Words("p", "").classes("said")
                     desk.more = (
                         ui.button(
                             "Next page (])", on_click=lambda: desk.turn(forward=True), color=None

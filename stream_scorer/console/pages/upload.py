@@ -4,12 +4,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nicegui import run, ui
+from sqlalchemy.exc import SQLAlchemyError
 
 from stream_scorer.console import uploads
 from stream_scorer.console.context import Context
 from stream_scorer.console.pages.elements import Words, histogram, rows_table
 from stream_scorer.console.pages.frame import frame
-from stream_scorer.console.pages.words import UNKNOWN, moment_utc, number
+from stream_scorer.console.pages.words import (
+    NO_ANSWER,
+    NOTHING_SAVED,
+    UNKNOWN,
+    moment_utc,
+    number,
+)
 from stream_scorer.console.people import Person, Role
 from stream_scorer.console.upload_routes import LARGEST
 from stream_scorer.console.uploads import DECISIONS, RUNNING, ScoredRow, Upload
@@ -63,6 +70,7 @@ def rounded(upload: Upload) -> Upload:
 class Shown:
     """What the page shows."""
 
+    decision: str = "all"
     found: Upload | None = None  # the one that is open
     everything: list[Upload] = field(default_factory=list)
     rows: list[ScoredRow] = field(default_factory=list)
@@ -89,26 +97,29 @@ class Counter:
             rows = []
             if found is not None and found.state == uploads.DONE:
                 rows = uploads.page(connection, self.open_id, decision=decision, after=after)
-        return Shown(rounded(found) if found else None, [*map(rounded, everything)], rows)
+        open_one = rounded(found) if found else None
+        return Shown(decision, open_one, [*map(rounded, everything)], rows)
 
-    async def look_up(self) -> bool:
-        """Read what is shown; tell whether it is another, and nobody has asked again meanwhile.
-
-        It is drawn in one step each, so that no two drawings mix.
-        """
+    async def look_up(self) -> None:
+        """Read what is shown, unless it is asked for again meanwhile."""
         self.reads += 1
         read = self.reads
-        found = await run.io_bound(self._read, self.decision, self.after)
-        if found is None or read != self.reads or found == self.shown:  # None: the server stops
-            return False
-        self.shown = found
-        return True
+        try:
+            found = await run.io_bound(self._read, self.decision, self.after)
+        except SQLAlchemyError:
+            self.said.set_text(NO_ANSWER)
+            return
+        if found is not None and read == self.reads:  # None: the server stops
+            self.shown = found
 
     async def draw_anew(self) -> None:
-        """Read what is shown, and draw it if it is another."""
-        if await self.look_up():
-            self.draw.refresh()
-            self.history.refresh()
+        """Read what is shown, and draw of it what is another, in one step each: none mix."""
+        before = self.shown
+        await self.look_up()
+        if (before.found, before.rows) != (self.shown.found, self.shown.rows):
+            await self.draw.refresh()
+        if before.everything != self.shown.everything:
+            await self.history.refresh()
 
     async def tick(self) -> None:
         """Draw anew while a file is being scored."""
@@ -122,6 +133,8 @@ class Counter:
 
     async def forward(self) -> None:
         """Show the next rows."""
+        if self.shown.decision != self.decision:  # others are on their way
+            return
         last = self.shown.rows[-1]
         self.after = (last.probability or 0.0, last.line)
         await self.draw_anew()
@@ -154,8 +167,10 @@ class Counter:
             await run.io_bound(act)
         except BadInput as exc:
             said = str(exc)
-        self.said.set_text(said)
+        except SQLAlchemyError:
+            said = NOTHING_SAVED
         await self.draw_anew()
+        self.said.set_text(said)
 
     @ui.refreshable_method
     def history(self) -> None:

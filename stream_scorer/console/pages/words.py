@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+NO_ANSWER = "The database does not answer. Try again."
+NOTHING_SAVED = "The database does not answer: nothing is saved. Try again."
 UNKNOWN = "-"
 
 

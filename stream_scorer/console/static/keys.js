@@ -5,7 +5,9 @@
 //                the server would draw next.
 //   data-go      a link that `g` and the key follow.
 // All other keys go to the server.
-let asked = null;  // {key, element, typed, of}: the field that the person is in, until it is left
+let asked = null;  // the field that the person is in, until it is left: {
+//                 key, element, typed (while it was away), of (its data-of), byKey (was a key
+//                 pressed for it, so that it may be the next alert's), was (its text then)}
 let going = false;  // `g` was pressed
 let focused = null;  // the button with data-press that has the focus
 
@@ -13,10 +15,14 @@ const inField = element => element.closest && element.closest("input, textarea, 
 const having = (name, key) => document.querySelector(`[data-${name}="${CSS.escape(key)}"]`);
 
 function put(element, text) {
-  if (!text) return;
+  if (text === element.value) return;
   const kind = element.tagName === "TEXTAREA" ? HTMLTextAreaElement : HTMLInputElement;
-  Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(element, element.value + text);
+  Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(element, text);
   element.dispatchEvent(new Event("input", {bubbles: true}));
+}
+
+function enter(key, element, byKey) {
+  asked = {key, element, typed: "", of: element.dataset.of, byKey, was: element.value};
 }
 
 function ours(event) {
@@ -39,8 +45,11 @@ window.addEventListener("keydown", event => {
     else if (event.key.length === 1) asked.typed += event.key;
     return;
   }
-  if (document.querySelector(".q-dialog")) return;
-  if (going || event.key === "g") {
+  if (document.querySelector(".q-dialog")) {  // its own keys are longer than a letter
+    if (event.key.length === 1 && event.key !== " ") event.stopImmediatePropagation();
+    return;
+  }
+  if (event.key.length === 1 && !event.repeat && (going || event.key === "g")) {
     const link = going && having("go", event.key);
     going = !going;
     ours(event);
@@ -56,18 +65,27 @@ window.addEventListener("keydown", event => {
   const element = having("key", event.key);
   if (!element) return;
   ours(event);
-  asked = {key: event.key, element, typed: "", of: null};
+  enter(event.key, element, true);
   element.focus();
+  element.setSelectionRange(element.value.length, element.value.length);
 }, true);
 
-window.addEventListener("mousedown", () => { asked = null; }, true);
+// The second half of a double press is not for the alert that the first half has brought.
+window.addEventListener("click", event => {
+  const verdicts = event.target.closest && event.target.closest(".verdicts");
+  if (verdicts && verdicts.getAnimations().length) ours(event);
+}, true);
+window.addEventListener("mousedown", () => {
+  asked = null;
+  going = false;
+}, true);
 window.addEventListener("focusin", ({target}) => {
   focused = target.dataset.press ? target : null;
-  if (asked || !target.dataset.key) return;
-  asked = {key: target.dataset.key, element: target, typed: "", of: target.dataset.of};
+  if (!asked && target.dataset.key) enter(target.dataset.key, target, false);
 }, true);
-window.addEventListener("focusout", event => setTimeout(() => {
-  if (asked && event.target === asked.element && asked.element.isConnected) asked = null;
+window.addEventListener("focusout", ({target}) => setTimeout(() => {
+  const left = target.isConnected && document.activeElement !== target;
+  if (left && asked && asked.element === target) asked = null;
 }), true);
 
 new MutationObserver(() => {
@@ -79,10 +97,13 @@ new MutationObserver(() => {
   if (!asked || asked.element.isConnected) return;
   const element = having("key", asked.key);
   if (!element) return;
-  // A note that was begun with the mouse is to the alert that was seen then.
-  const same = asked.of === null || asked.of === element.dataset.of;
-  const text = same ? asked.element.value + asked.typed : "";
-  asked = {key: asked.key, element, typed: "", of: asked.of === null ? null : element.dataset.of};
+  const written = asked.element.value, {of, was, byKey, typed} = asked;
+  const same = of === element.dataset.of;
+  // What is typed into a note belongs to the alert that was seen, but for a key and what follows it:
+  // that may be ahead of the page. Else nobody hears it until that alert is back, or the field left.
+  if (!same && !byKey) return;
+  enter(asked.key, element, false);
   element.focus();
-  put(element, text);
+  put(element, same ? written + typed : element.value + written.slice(was.length) + typed);
+  element.setSelectionRange(element.value.length, element.value.length);
 }).observe(document, {subtree: true, childList: true});
