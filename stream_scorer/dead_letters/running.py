@@ -112,10 +112,9 @@ def marks_kept_ms(settings: Settings) -> int:
     minutes = KEPT_MINUTES
     broker = min(clients.describe_cluster(settings).brokers)
     asked = ConfigResource(ResourceType.BROKER, str(broker))
+    admin = clients.admin(settings)  # kept: one that goes takes its answers with it
     try:
-        (answer,) = (
-            clients.admin(settings).describe_configs([asked], request_timeout=ANSWER_S).values()
-        )
+        (answer,) = admin.describe_configs([asked], request_timeout=ANSWER_S).values()
         minutes = int(answer.result()["offsets.retention.minutes"].value)
     except (KafkaException, KeyError):  # no right to ask, or a broker that does not say
         pass

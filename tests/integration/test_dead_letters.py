@@ -15,8 +15,10 @@ import pytest
 from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from stream_scorer.config import Settings
 from stream_scorer.dead_letters.marks import Ledger
-from stream_scorer.dead_letters.running import make_producer
+from stream_scorer.dead_letters.running import make_producer, marks_kept_ms
+from stream_scorer.local_kafka import local_kafka
 from stream_scorer.records import Headers
 from tests.dead_letters import letter_headers
 from tests.environ import own_environ
@@ -235,3 +237,9 @@ def test_a_record_that_the_target_refuses_ends_in_one_line_and_is_there_for_the_
     assert "Traceback" not in refused.stderr
     assert redrive(stream, "--to", create(stream, "large")) == [5, 5, 0, 0]
     assert stream.read(small) == []
+
+
+def test_marks_are_kept_for_as_long_as_this_kafka_keeps_offsets() -> None:
+    with local_kafka(settings={"offsets.retention.minutes": "60"}) as kafka:
+        settings = Settings(kafka={"bootstrap.servers": kafka.bootstrap})
+        assert marks_kept_ms(settings) == 3_600_000
