@@ -30,7 +30,7 @@ from stream_scorer.config import Settings
 from tests.compose import started
 from tests.environ import own_environ
 from tests.integration.installed import Installation, installed
-from tests.test_deploy import dashboard
+from tests.test_deploy import dashboard, expressions
 
 BAD = 600
 BAD_RATE = 10
@@ -172,11 +172,7 @@ def live_through(found: Installation, folder: Path, seconds: float) -> Seen:
         stack.enter_context(started(first.name, folder, found.here, SCORER_HTTP_PORT=port))
         time.sleep(max(0.0, begin + seconds - time.time()))
         end = time.time()
-        answers = {
-            target["expr"]: found.watch.over(target["expr"], begin, end, STEP_S)
-            for panel in dashboard()["panels"]
-            for target in panel.get("targets", ())
-        }
+        answers = {each: found.watch.over(each, begin, end, STEP_S) for each in expressions()}
         if replay.poll() is not None:
             sys.exit(f"the replay has ended with exit code {replay.returncode}")
     replay.wait(30)

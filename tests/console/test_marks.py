@@ -3,10 +3,11 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from stream_scorer.console import labels, queue, schema
 from stream_scorer.console.people import Role
@@ -34,15 +35,25 @@ def shown(window: Visit, title: str) -> None:
     window.settled()
 
 
-def first_open(window: Visit, query: str) -> Page:
-    """Return the page of alerts with the first one open, by its key."""
-    page = window.page
-    page.goto(f"{window.origin}/alerts{query}")
-    page.locator("tbody tr").first.wait_for()
-    window.ready()
-    page.keyboard.press("j")
-    shown(window, "Transaction t59")
-    return page
+@contextmanager
+def first_open(
+    console: Console, browser: Browser, folder: Path, query: str = "?order=newest"
+) -> Iterator[Visit]:
+    """Give an analyst's window with the first alert open, by its key."""
+    with visit(browser, console.origin, folder) as window:
+        window.sign_in("analyst")
+        window.page.goto(f"{window.origin}/alerts{query}")
+        window.page.locator("tbody tr").first.wait_for()
+        window.ready()
+        window.page.keyboard.press("j")
+        shown(window, "Transaction t59")
+        yield window
+
+
+def label_first(window: Visit) -> None:
+    """Label the first alert a fraud; the second one is open then."""
+    window.page.keyboard.press("1")
+    shown(window, "Transaction t58")
 
 
 def test_all_that_match_are_labelled_once_their_count_is_typed(
@@ -100,9 +111,8 @@ def test_viewer_has_no_boxes_and_marks_go_with_the_filter(
 def test_note_is_kept_with_a_label_that_a_key_gives(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         page.keyboard.press("n")
         page.keyboard.type("cardholder called: 1 of 2")
         page.keyboard.press("Escape")
@@ -142,9 +152,8 @@ def labelled(console: Console) -> dict[str, str]:
 def test_alerts_are_labelled_one_after_the_other_by_keys_alone(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         for number, key in zip(range(58, 53, -1), "12312", strict=True):
             page.keyboard.press(key)
             shown(window, f"Transaction t{number}")
@@ -160,9 +169,8 @@ def test_alerts_are_labelled_one_after_the_other_by_keys_alone(
 def test_keys_that_come_twice_or_are_held_label_the_alert_that_is_seen_and_no_other(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         os.kill(console.process.pid, signal.SIGSTOP)
         try:
             for key in "112":  # a page that does not answer is told again, and again
@@ -182,9 +190,8 @@ def test_keys_that_come_twice_or_are_held_label_the_alert_that_is_seen_and_no_ot
 def test_key_after_one_that_opens_another_alert_is_of_the_one_that_is_still_seen(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         os.kill(console.process.pid, signal.SIGSTOP)
         try:
             for key in "jj1":
@@ -212,9 +219,8 @@ DOUBLE = """async ({x, y}) => {
 def test_second_half_of_a_double_press_is_not_for_the_next_alert(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         box = page.get_by_role("button", name="Fraud (1)").bounding_box()
         assert box is not None
         where = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
@@ -229,11 +235,9 @@ def test_second_half_of_a_double_press_is_not_for_the_next_alert(
 def test_undo_that_is_not_possible_leaves_open_what_is_shown(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
-        page.keyboard.press("1")
-        shown(window, "Transaction t58")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
+        label_first(window)
         with console.database.writing() as connection:
             labels.undo(connection, BEN, alert_id="a59", version=1, now=6000)
         page.keyboard.press("z")
@@ -246,11 +250,9 @@ def test_undo_that_is_not_possible_leaves_open_what_is_shown(
 def test_undo_never_takes_back_what_a_colleague_has_said_since(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
-        page.keyboard.press("1")
-        shown(window, "Transaction t58")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
+        label_first(window)
         mark(console.database, BEN, "genuine", 1, "a59")
         page.keyboard.press("z")
         page.get_by_text("ben labelled this genuine").wait_for()
@@ -262,11 +264,9 @@ def test_undo_that_the_database_did_not_take_is_tried_again_on_the_same_alert(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
     mark(console.database, BEN, "genuine", 0, "a58")
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest&state=all")
-        page.keyboard.press("1")
-        shown(window, "Transaction t58")
+    with first_open(console, browser, tmp_path, "?order=newest&state=all") as window:
+        page = window.page
+        label_first(window)
         with console.database.writing():
             page.keyboard.press("z")
             page.get_by_text("The database does not answer: nothing is saved.").wait_for()
@@ -279,9 +279,8 @@ def test_undo_that_the_database_did_not_take_is_tried_again_on_the_same_alert(
 def test_keys_are_not_heard_behind_the_list_of_keys(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         page.keyboard.press("?")
         page.get_by_text("the first that nobody else looks at").wait_for()
         for key in "1jx":
@@ -297,11 +296,9 @@ def test_keys_are_not_heard_behind_the_list_of_keys(
 def test_undo_after_several_were_labelled_together_is_of_none_before(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
-        page.keyboard.press("1")
-        shown(window, "Transaction t58")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
+        label_first(window)
         page.get_by_label("Mark t58").check()
         page.get_by_role("button", name="Genuine: 1").click()
         page.get_by_text("1 alert labelled genuine.").wait_for()
@@ -313,9 +310,8 @@ def test_undo_after_several_were_labelled_together_is_of_none_before(
 def test_note_stays_with_the_alert_that_it_was_written_to(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         note = page.get_by_label("Note")
         note.fill("called twice")
         page.get_by_role("button", name="Assign to me").click()
@@ -350,9 +346,8 @@ def test_what_is_typed_into_a_note_that_was_clicked_never_labels_though_kafka_ta
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
     mark(console.database, BEN, "unsure", 0, "a59")
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest&state=all")
+    with first_open(console, browser, tmp_path, "?order=newest&state=all") as window:
+        page = window.page
         page.get_by_text("saved, waiting for Kafka").wait_for()
         page.get_by_label("Note").click()
         with console.database.writing() as connection:
@@ -366,16 +361,14 @@ def test_what_is_typed_into_a_note_that_was_clicked_never_labels_though_kafka_ta
 def test_database_that_does_not_answer_is_told_and_nothing_is_labelled(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         with console.database.writing():
             page.keyboard.press("1")
             page.get_by_text("The database does not answer: nothing is saved.").wait_for()
         shown(window, "Transaction t59")
         assert labelled(console) == {}
-        page.keyboard.press("1")
-        shown(window, "Transaction t58")
+        label_first(window)
     assert labelled(console) == {"a59": "fraud"}
 
 
@@ -395,9 +388,8 @@ def test_long_transaction_id_does_not_make_the_page_wider(
 def test_what_is_typed_into_a_note_never_labels_though_the_page_draws_it_anew(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest")
+    with first_open(console, browser, tmp_path) as window:
+        page = window.page
         page.keyboard.press("1")
         page.keyboard.press("n")
         page.keyboard.type("called 1234 at 22 x33", delay=40)
@@ -416,11 +408,9 @@ def test_undo_takes_back_the_label_that_was_just_given(
     console: Console, browser: Browser, tmp_path: Path
 ) -> None:
     mark(console.database, BEN, "genuine", 0, "a58")
-    with visit(browser, console.origin, tmp_path) as window:
-        window.sign_in("analyst")
-        page = first_open(window, "?order=newest&state=all")
-        page.keyboard.press("1")
-        shown(window, "Transaction t58")
+    with first_open(console, browser, tmp_path, "?order=newest&state=all") as window:
+        page = window.page
+        label_first(window)
         page.keyboard.press("z")
         page.get_by_text("Undone.").wait_for()
         shown(window, "Transaction t59")

@@ -111,7 +111,7 @@ def cells(alert: Listed, now_ms: int) -> dict[str, str]:
 class Desk:
     """One person's page of alerts, and what they do on it.
 
-    What a button does, it does to the alert that it was drawn with, and `1`, `2` and `3` press
+    What a button does, it does to the alert that it was drawn with, and `1`, `2`, `3` and `z` press
     buttons (static/keys.js): so a label is of the alert that the person had before their eyes,
     however late it comes.
     """
