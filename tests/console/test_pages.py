@@ -254,7 +254,8 @@ def test_who_was_slower_is_told_who_was_faster(whole: Whole, browser: Browser) -
             window.page.locator("tbody tr").first.click()
             window.page.get_by_role("heading", name="Why").wait_for()
         ben.page.get_by_text("Also looked at by analyst").wait_for()
-        ana.settled()
+        for window in (ana, ben):
+            window.settled()
         ana.page.keyboard.press("2")
         ana.page.get_by_text("Labelled genuine").wait_for()
         ben.page.keyboard.press("1")
