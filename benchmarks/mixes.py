@@ -1,4 +1,4 @@
-"""What alerts, bad records, features and length cost: CPU a row of the whole service, on Kafka.
+"""What alerts, bad records, Avro, features and length cost: CPU a row of the service, on Kafka.
 
     python -m benchmarks.mixes [--rows 200000] [--runs 3] [--long 10000000] [--json]
 
@@ -7,6 +7,7 @@ last one is a single long run under a limit of 512 MB, looked at after 100,000 r
 at its end.
 """
 
+import io
 import json
 import os
 import resource
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ import msgspec
 import numpy as np
 import onnx
 import onnxruntime
+from fastavro import parse_schema, schemaless_writer
 from onnx import TensorProto, helper, numpy_helper
 from prometheus_client import CollectorRegistry
 
@@ -43,11 +45,15 @@ from benchmarks.throughput import (
     settings_for,
     write,
 )
+from producer.figures import COLUMNS
+from stream_scorer.config import Settings
 from stream_scorer.health import Health
 from stream_scorer.local_kafka import local_kafka
 from stream_scorer.metrics import STAGES
+from stream_scorer.registry import connect
 from stream_scorer.run import assemble, settle_memory
 from tests.bundles import metadata
+from tests.integration.schema_registry import schema_registry
 from tests.usage import usage
 
 HIDDEN = (64, 32, 16)  # the shipped model's
@@ -65,6 +71,7 @@ class Case:
     frauds: float = FRAUDS
     bad_every: int = BAD_EVERY
     features: int = 0  # of a made-up model; 0: the shipped one
+    avro: bool = False
 
 
 MIXES = (
@@ -74,7 +81,8 @@ MIXES = (
     Case("1 % bad", "bad-1", bad_every=100),
     Case("50 % bad", "bad-50", bad_every=2),
 )
-CASES = (*MIXES, *(Case(f"{n} features", f"features-{n}", features=n) for n in WIDTHS))
+AVRO = Case("the first, in Avro", "avro", avro=True)
+CASES = (*MIXES, AVRO, *(Case(f"{n} features", f"features-{n}", features=n) for n in WIDTHS))
 
 
 def write_model(path: Path, features: int) -> None:
@@ -126,9 +134,29 @@ def wide_events(rows: int, features: int) -> Iterator[bytes]:
         yield msgspec.json.encode({"transaction_id": f"t-{sent:09d}", **event})
 
 
-def run_case(case: Case, bootstrap: str, group: str, rows: int, folder: Path) -> Figures:
-    """Score one case's topic in this process."""
+def in_avro(values: Iterable[bytes], url: str) -> Iterator[bytes]:
+    """Yield events in Avro, doubles then an id, by a schema that is registered first."""
+    fields = [*({"name": name, "type": "double"} for name in COLUMNS[:-1])]
+    fields.append({"name": "transaction_id", "type": "string"})
+    schema = {"type": "record", "name": "Transaction", "fields": fields}
+    registry = connect(Settings(format="avro", registry_url=url))
+    prefix = b"\0" + registry.register(f"{AVRO.topic}-value", json.dumps(schema)).to_bytes(4, "big")
+    parsed = parse_schema(schema)
+    for value in values:
+        stream = io.BytesIO()
+        try:
+            schemaless_writer(stream, parsed, msgspec.json.decode(value))
+        except msgspec.DecodeError:
+            yield prefix
+        else:
+            yield prefix + stream.getvalue()
+
+
+def run_case(case: Case, bootstrap: str, group: str, rows: int, folder: Path, url: str) -> Figures:
+    """Score one case's topic in this process; `url` is the schema registry's."""
     changes: dict[str, Any] = {"transactions_topic": case.topic}
+    if case.avro:
+        changes |= {"format": "avro", "registry_url": url}
     if case.features:
         changes["model"] = folder / f"{case.features}.onnx"
     return run_service(bootstrap, group, rows, **changes)
@@ -170,19 +198,19 @@ def child(*arguments: str) -> Any:  # noqa: ANN401 - JSON
     return json.loads(done.stdout)
 
 
-def answer(bootstrap: str, rows: str, name: str, group: str, folder: str) -> object:
+def answer(bootstrap: str, rows: str, name: str, group: str, folder: str, url: str) -> object:
     """Do what `child` was asked for."""
     if name == "long":
         return run_long(bootstrap, int(rows))
     case = next(case for case in CASES if case.name == name)
-    return run_case(case, bootstrap, group, int(rows), Path(folder))
+    return run_case(case, bootstrap, group, int(rows), Path(folder), url)
 
 
 def measure(bootstrap: str, *, rows: int, runs: int, long: int) -> dict[str, Any]:
     """Fill the topics, run the cases in turns, then the long one."""
     make_topics(bootstrap, [*TOPICS, *(case.topic for case in CASES)])
     runs_of: dict[str, list[Figures]] = {case.name: [] for case in CASES}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, schema_registry(Path(folder)) as registry:
         sizes = {}
         for case in CASES:
             if case.features:
@@ -190,11 +218,13 @@ def measure(bootstrap: str, *, rows: int, runs: int, long: int) -> dict[str, Any
                 values = wide_events(rows, case.features)
             else:
                 values = events(rows, frauds=case.frauds, bad_every=case.bad_every)
+                if case.avro:
+                    values = in_avro(values, registry.url)
             sizes[case.name] = write(bootstrap, case.topic, values)["bytes_a_row"]
         for run in range(runs):
             for case in CASES:
                 group = f"{case.topic}-{run}"
-                found = child(bootstrap, str(rows), case.name, group, folder)
+                found = child(bootstrap, str(rows), case.name, group, folder, registry.url)
                 runs_of[case.name].append(found)
                 click.echo(as_line(case.name, found, rows), err=True)
         medians = medians_of(runs_of)
@@ -202,7 +232,7 @@ def measure(bootstrap: str, *, rows: int, runs: int, long: int) -> dict[str, Any
         if long:
             click.echo(f"writing {long:,} events", err=True)
             fill(bootstrap, long)
-            looks = child(bootstrap, str(long), "long", "long", folder)
+            looks = child(bootstrap, str(long), "long", "long", folder, registry.url)
     return {"rows": rows, "bytes_a_row": sizes, "medians": medians, "runs": runs_of, "long": looks}
 
 
