@@ -7,7 +7,6 @@ last one is a single long run under a limit of 512 MB, looked at after 100,000 r
 at its end.
 """
 
-import io
 import json
 import os
 import resource
@@ -27,7 +26,6 @@ import msgspec
 import numpy as np
 import onnx
 import onnxruntime
-from fastavro import parse_schema, schemaless_writer
 from onnx import TensorProto, helper, numpy_helper
 from prometheus_client import CollectorRegistry
 
@@ -45,8 +43,9 @@ from benchmarks.throughput import (
     settings_for,
     write,
 )
-from producer.figures import COLUMNS
+from producer.avro import AvroEncoder
 from stream_scorer.config import Settings
+from stream_scorer.events import Event
 from stream_scorer.health import Health
 from stream_scorer.local_kafka import local_kafka
 from stream_scorer.metrics import STAGES
@@ -135,21 +134,19 @@ def wide_events(rows: int, features: int) -> Iterator[bytes]:
 
 
 def in_avro(values: Iterable[bytes], url: str) -> Iterator[bytes]:
-    """Yield events in Avro, doubles then an id, by a schema that is registered first."""
-    fields = [*({"name": name, "type": "double"} for name in COLUMNS[:-1])]
-    fields.append({"name": "transaction_id", "type": "string"})
-    schema = {"type": "record", "name": "Transaction", "fields": fields}
-    registry = connect(Settings(format="avro", registry_url=url))
-    prefix = b"\0" + registry.register(f"{AVRO.topic}-value", json.dumps(schema)).to_bytes(4, "big")
-    parsed = parse_schema(schema)
+    """Yield events in Avro as `replay` writes them; one that is cut short stays so."""
+    encode = AvroEncoder(connect(Settings(format="avro", registry_url=url)), AVRO.topic)
+    written = b""
     for value in values:
-        stream = io.BytesIO()
         try:
-            schemaless_writer(stream, parsed, msgspec.json.decode(value))
+            found = encode(Event("", value, None))
         except msgspec.DecodeError:
-            yield prefix
-        else:
-            yield prefix + stream.getvalue()
+            yield written[:-9]
+            continue
+        if isinstance(found, str):
+            raise SystemExit(found)
+        written = found
+        yield written
 
 
 def run_case(case: Case, bootstrap: str, group: str, rows: int, folder: Path, url: str) -> Figures:
