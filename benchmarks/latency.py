@@ -1,6 +1,11 @@
 """From a transaction's send to its alert's reader, with both guarantees, beside the bare wire.
 
-    python -m benchmarks.latency [--rate 1000] [--seconds 30] [--share 0.05] [--json]
+    python -m benchmarks.latency [--rate 1000] [--seconds 20] [--turns 4] [--share 0.05]
+                                 [--linger 0] [--broker KEY=VALUE] [--json]
+
+The kinds take turns on a broker that has worked before: a fresh one compiles itself for minutes.
+`busy` is the share of the machine that sender, broker, scorer and reader take together. Beyond some
+thousands a second a sender that waits for no second record (`--linger 0`) fills it with requests.
 
 One process sends and reads; times are its own clock's, from before the send to after the poll that
 gives the alert. The wire is a topic that is read as it is written, at the rate of the alerts and at
@@ -11,12 +16,14 @@ there is one shows in the 99th percentile.
 """
 
 import json
+import os
+import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 
@@ -24,19 +31,23 @@ import click
 import numpy as np
 from confluent_kafka import Consumer, Producer
 
-from benchmarks.throughput import make_topics
+from benchmarks.throughput import Figures, make_topics
 from producer.figures import COLUMNS
 from producer.generate import generate
 from stream_scorer.local_kafka import local_kafka
+from stream_scorer.records import Matrix
 from tests.integration.stream import beside, fresh_stream
 from tests.integration.test_stream import events
 
 # The broker compiles itself meanwhile: on two cores that is felt for as long.
 WARM_UP_S = 20.0
+# A second, by which all of the broker's ways are warm; and what is left to warm before each run.
+WARM_RATE, SHORT_WARM_UP_S = 20_000.0, 5.0
+ONCE = {"SCORER_GUARANTEE": "exactly-once"}
 KINDS = {
     "at-least-once": {},
-    "at-least-once, a commit each second": {"SCORER_COMMIT_INTERVAL_MS": "1000"},
-    "exactly-once": {"SCORER_GUARANTEE": "exactly-once"},
+    "at-least-once, a commit each 200 ms": {"SCORER_COMMIT_INTERVAL_MS": "200"},
+    "exactly-once": ONCE,
 }
 
 
@@ -46,11 +57,26 @@ class Times:
 
     sent: dict[bytes, float] = field(default_factory=dict)
     took: list[float] = field(default_factory=list)
+    busy: float = 0.0  # share of all cores, while they were sent
 
     def figures(self) -> dict[str, float]:
         """Return the percentiles, in milliseconds."""
         p50, p95, p99 = np.percentile(self.took, [50, 95, 99]) * 1000
-        return {"count": len(self.took), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+        return {
+            "count": len(self.took),
+            "p50_ms": float(p50),
+            "p95_ms": float(p95),
+            "p99_ms": float(p99),
+            "busy": self.busy,
+        }
+
+
+def busy_s() -> float:
+    """Return the seconds that the cores have worked since the machine began, by all of them."""
+    user, nice, system, _, _, irq, softirq, *_ = map(
+        int, Path("/proc/stat").read_text().split(maxsplit=8)[1:8]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -87,7 +113,7 @@ def reading(bootstrap: str, topic: str, times: Times) -> Iterator[None]:
         reader.close()
 
 
-def send(
+def send(  # noqa: PLR0913 - what a sender is made of
     bootstrap: str,
     topic: str,
     values: Iterator[tuple[str, bytes]],
@@ -95,15 +121,18 @@ def send(
     *,
     rate: float,
     seconds: float,
+    warm_up_s: float = WARM_UP_S,
+    linger_ms: int = 0,
 ) -> None:
     """Send values at a rate, each when it is due; the first seconds are not counted."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": "0"})
-    begun, count = time.perf_counter(), 0
-    while (now := time.perf_counter() - begun) < WARM_UP_S + seconds:
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": linger_ms})
+    begun, count, busy = time.perf_counter(), 0, 0.0
+    while (now := time.perf_counter() - begun) < warm_up_s + seconds:
         while count < now * rate:
             key, value = next(values)
             name = f"{key}-{count}".encode()
-            if now > WARM_UP_S:
+            if now > warm_up_s:
+                busy = busy or busy_s()
                 times.sent[name] = time.perf_counter()
             producer.produce(
                 topic, value.replace(b'"merchant"', b'"transaction_id":"%s","m"' % name), name
@@ -111,55 +140,118 @@ def send(
             count += 1
         producer.poll(0)
         time.sleep(0.0002)
+    times.busy = (busy_s() - busy) / seconds / (os.cpu_count() or 1)
     if producer.flush(30):
         raise SystemExit("Kafka does not take what is sent")
     time.sleep(2)
 
 
+@dataclass(frozen=True)
+class Load:
+    """What a run sends."""
+
+    rows: Matrix  # float64 (rows, features)
+    rate: float  # a second
+    seconds: float
+    linger_ms: int = 0
+
+
+def wire(bootstrap: str, topic: str, load: Load) -> Times:
+    """Read a topic as it is written."""
+    times = Times()
+    make_topics(bootstrap, [topic])
+    with reading(bootstrap, topic, times):
+        send(
+            *(bootstrap, topic, cycle(events(load.rows[:1000])), times),
+            rate=load.rate,
+            seconds=load.seconds,
+            warm_up_s=SHORT_WARM_UP_S,
+            linger_ms=load.linger_ms,
+        )
+    return times
+
+
+def through(bootstrap: str, folder: Path, load: Load, environ: Mapping[str, str]) -> Times:
+    """Read the alerts of a scorer of its own, on topics of its own."""
+    with fresh_stream(bootstrap, folder, partitions=1, SCORER_SCORES_TOPIC="", **environ) as stream:
+        scorer = stream.start()
+        scorer.wait_assigned()
+        times = Times()
+        with reading(bootstrap, stream.settings.alerts_topic, times):
+            send(
+                *(bootstrap, stream.settings.transactions_topic),
+                *(cycle(events(load.rows)), times),
+                rate=load.rate,
+                seconds=load.seconds,
+                warm_up_s=SHORT_WARM_UP_S,
+                linger_ms=load.linger_ms,
+            )
+        if scorer.stop():
+            raise SystemExit(scorer.text())
+    return times
+
+
+def measure(bootstrap: str, load: Load, *, share: float, turns: int) -> dict[str, list[Figures]]:
+    """Warm the broker up, then let all take turns; return each one's runs."""
+    found: dict[str, list[Figures]] = {}
+    with tempfile.TemporaryDirectory() as name:
+
+        def run(kind: str, load: Load, environ: Mapping[str, str]) -> Figures:
+            folder = Path(tempfile.mkdtemp(dir=name))
+            figures = through(bootstrap, folder, load, environ).figures()
+            click.echo(as_line(kind, [figures]), err=True)
+            return figures
+
+        for environ in (ONCE, {}):
+            run("warming up", Load(load.rows, WARM_RATE, WARM_UP_S, linger_ms=1), environ)
+        for kind, rate in (("wire", load.rate * share), ("wire-of-all", load.rate)):
+            found[kind] = [wire(bootstrap, kind, replace(load, rate=rate)).figures()]
+        for _ in range(turns):
+            for kind, environ in KINDS.items():
+                found.setdefault(kind, []).append(run(kind, load, environ))
+    return found
+
+
+def as_line(kind: str, runs: Sequence[Figures]) -> str:
+    """Return the median of each figure of some runs, with the least and the largest."""
+
+    def shown(name: str) -> str:
+        each = sorted(run[name] for run in runs)
+        around = f" [{each[0]:.2f}, {each[-1]:.2f}]" if len(each) > 1 else ""
+        return f"{name} {statistics.median(each):,.2f}{around}"
+
+    return f"{kind:<36}" + "  ".join(map(shown, runs[0]))
+
+
 @click.command()
-@click.option("--rate", default=1000.0, help="Transactions a second.")
-@click.option("--seconds", default=30.0, help="That count, of each.")
-@click.option("--share", default=0.05, help="Of frauds among them.")
+@click.option("--rate", default=1000.0, show_default=True, help="Transactions a second.")
+@click.option("--seconds", default=20.0, show_default=True, help="That count, of each run.")
+@click.option("--turns", default=4, show_default=True)
+@click.option("--share", default=0.05, show_default=True, help="Of frauds among them.")
+@click.option("--linger", default=0, show_default=True, help="Milliseconds a sender waits.")
+@click.option("--broker", multiple=True, metavar="KEY=VALUE", help="A setting of the broker.")
 @click.option("--json", "as_json", is_flag=True)
-def main(*, rate: float, seconds: float, share: float, as_json: bool) -> None:
-    """Measure, one after the other."""
+def main(  # noqa: PLR0913 - each an option
+    *,
+    rate: float,
+    seconds: float,
+    turns: int,
+    share: float,
+    linger: int,
+    broker: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Measure."""
     rows = np.concatenate(list(generate(20_000, seed=1, fraud_rate=share)))[:, : len(COLUMNS) - 1]
-    found: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as name, local_kafka(quick=False) as kafka:
-        for wire, pace in ("wire", rate * share), ("wire-of-all", rate):
-            times = Times()
-            make_topics(kafka.bootstrap, [wire])
-            with reading(kafka.bootstrap, wire, times):
-                send(
-                    *(kafka.bootstrap, wire, cycle(events(rows[:1000])), times),
-                    rate=pace,
-                    seconds=seconds,
-                )
-            found[wire] = times.figures()
-        for kind, environ in KINDS.items():
-            folder = Path(name) / kind
-            folder.mkdir()
-            with fresh_stream(
-                kafka.bootstrap, folder, partitions=1, SCORER_SCORES_TOPIC="", **environ
-            ) as stream:
-                scorer = stream.start()
-                scorer.wait_assigned()
-                times = Times()
-                with reading(kafka.bootstrap, stream.settings.alerts_topic, times):
-                    send(
-                        *(kafka.bootstrap, stream.settings.transactions_topic),
-                        *(cycle(events(rows)), times),
-                        rate=rate,
-                        seconds=seconds,
-                    )
-                if scorer.stop():
-                    raise SystemExit(scorer.text())
-            found[kind] = times.figures()
+    settings = dict(each.split("=", 1) for each in broker)
+    with local_kafka(quick=False, settings=settings) as kafka:
+        load = Load(rows, rate, seconds, linger)
+        found = measure(kafka.bootstrap, load, share=share, turns=turns)
     if as_json:
         print(json.dumps(found))
         return
-    for what, each in found.items():
-        print(f"{what:<36}", ", ".join(f"{k} {v:,.2f}" for k, v in each.items()))
+    for kind, runs in found.items():
+        print(as_line(kind, runs))
 
 
 if __name__ == "__main__":

@@ -245,7 +245,7 @@ class Settings(BaseModel):
     dead_letters_ratio: float = Field(
         0.5, ge=0, le=1, description="Stop above this share of the last 10,000 records; 1: never."
     )
-    max_batch_rows: int = Field(512, ge=1, le=10_000, description="Records in one batch, at most.")
+    max_batch_rows: int = Field(1024, ge=1, le=10_000, description="Records in one batch, at most.")
     commit_interval_ms: int = Field(
         100, ge=0, le=60_000, description="Longest time between commits under load."
     )

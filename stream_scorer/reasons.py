@@ -58,9 +58,9 @@ def occlude(model: Model, rows: Matrix, logit: Vector) -> Vector:
 def strongest(model: Model, row: Matrix, effect: Vector) -> list[Reason]:
     """Return the features that raised one row's logit most; row and effect are (features,)."""
     return [
-        describe(model.feature_names[i], row.item(i), model.baseline.item(i), effect.item(i))
+        describe(model.feature_names[i], row.item(i), model.baseline.item(i), lower)
         for i in np.argsort(-effect, kind="stable")[:REASONS].tolist()
-        if effect[i] > 0
+        if (lower := effect.item(i)) > 0
     ]
 
 

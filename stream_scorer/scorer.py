@@ -195,8 +195,10 @@ def keep(matrix: Matrix, kept: list[int], rejects: dict[int, Reject]) -> tuple[M
 
 
 def next_offsets(records: Sequence[Record]) -> NextOffsets:
-    """Return, for each partition in the batch, the offset after its last record."""
-    kind = type(records[0])  # by `map` over its methods: half the time of calls on each record
-    places = zip(map(kind.topic, records), map(kind.partition, records), strict=True)
-    last = dict(zip(places, map(kind.offset, records), strict=True))
-    return {place: offset + 1 for place, offset in last.items()}  # type: ignore[misc,operator]
+    """Return, for each partition in the batch, the offset after its last record.
+
+    All are of one topic, as a consumer of ours reads no other.
+    """
+    partitions = map(type(records[0]).partition, records)  # `map`: half the time of a loop
+    last = dict(zip(partitions, records, strict=True)).values()
+    return {(each.topic(), each.partition()): each.offset() + 1 for each in last}  # type: ignore[misc,operator]

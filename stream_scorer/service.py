@@ -44,7 +44,7 @@ class Source(Protocol):
 class Pace:
     """How large a batch may be and how long a commit may wait."""
 
-    max_batch_rows: int = 512
+    max_batch_rows: int = 1024
     commit_interval_s: float = 0.1
 
 

@@ -80,12 +80,12 @@ def test_alert_that_nobody_sees_before_the_commit_does_not_wait_for_the_interval
 
 
 def test_backlog_is_committed_by_interval_whatever_is_in_it(tiny: Model) -> None:
-    bench = Bench(tiny, batch(*range(512), value=FRAUD), batch(512))
+    bench = Bench(tiny, batch(*range(1024), value=FRAUD), batch(1024))
     bench.guarantee.hidden_until_commit = True
     bench.service.turn()
-    assert bench.log == [("write", 512, 0)]
+    assert bench.log == [("write", 1024, 0)]
     bench.service.turn()
-    assert bench.log[-1] == ("commit", {P0: 513}), "the backlog is over: now it need not wait"
+    assert bench.log[-1] == ("commit", {P0: 1025}), "the backlog is over: now it need not wait"
 
 
 def test_commit_comes_when_idle(tiny: Model) -> None:
