@@ -4,8 +4,9 @@
                                  [--linger 0] [--broker KEY=VALUE] [--json]
 
 The kinds take turns on a broker that has worked before: a fresh one compiles itself for minutes.
-`busy` is the share of the machine that sender, broker, scorer and reader take together. Beyond some
-thousands a second a sender that waits for no second record (`--linger 0`) fills it with requests.
+`busy` is the share of the machine's cores that sender, broker, scorer and reader take, and whatever
+else runs: where it differs from run to run, something did. Beyond some thousands a second a sender
+that waits for no second record (`--linger 0`) fills the broker with requests.
 
 One process sends and reads; times are its own clock's, from before the send to after the poll that
 gives the alert. The wire is a topic that is read as it is written, at the rate of the alerts and at
@@ -60,7 +61,7 @@ class Times:
     busy: float = 0.0  # share of all cores, while they were sent
 
     def figures(self) -> dict[str, float]:
-        """Return the percentiles, in milliseconds."""
+        """Return how many they are, the percentiles in milliseconds, and `busy`."""
         p50, p95, p99 = np.percentile(self.took, [50, 95, 99]) * 1000
         return {
             "count": len(self.took),
@@ -73,9 +74,8 @@ class Times:
 
 def busy_s() -> float:
     """Return the seconds that the cores have worked since the machine began, by all of them."""
-    user, nice, system, _, _, irq, softirq, *_ = map(
-        int, Path("/proc/stat").read_text().split(maxsplit=8)[1:8]
-    )
+    first = Path("/proc/stat").read_text().split(maxsplit=8)
+    user, nice, system, _, _, irq, softirq = map(int, first[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 

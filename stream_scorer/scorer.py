@@ -197,7 +197,7 @@ def keep(matrix: Matrix, kept: list[int], rejects: dict[int, Reject]) -> tuple[M
 def next_offsets(records: Sequence[Record]) -> NextOffsets:
     """Return, for each partition in the batch, the offset after its last record.
 
-    All are of one topic, as a consumer of ours reads no other.
+    Right where all are of one topic, as in the stream, where alone it is used.
     """
     partitions = map(type(records[0]).partition, records)  # `map`: half the time of a loop
     last = dict(zip(partitions, records, strict=True)).values()

@@ -30,7 +30,7 @@ from stream_scorer.errors import BadInput
 from stream_scorer.model import Model
 from stream_scorer.records import Matrix, Vector
 
-# Rows that are scored at once, as the stream's largest batch by default.
+# Rows that are scored at once: memory is bounded by it, the scores do not depend on it.
 ROWS = 512
 REASON = StructType(
     [

@@ -209,7 +209,8 @@ def test_topic_of_nothing_but_bad_records_stops_the_scorer_before_it_is_drained(
     stream: Stream,
 ) -> None:
     stream.send((f"t{i}", b"{") for i in range(5000))
-    scorer = stream.start(SCORER_DEAD_LETTERS_IN_A_ROW="700")
+    # No batch has so many: they are counted from one to the next.
+    scorer = stream.start(SCORER_DEAD_LETTERS_IN_A_ROW="700", SCORER_MAX_BATCH_ROWS="500")
     assert scorer.process.wait(60) == 3
     assert "SCORER_DEAD_LETTERS_IN_A_ROW allows 700" in scorer.text().splitlines()[-1]
     there = len(stream.dead_letters())
