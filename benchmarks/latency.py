@@ -62,14 +62,24 @@ class Times:
 
     def figures(self) -> dict[str, float]:
         """Return how many they are, the percentiles in milliseconds, and `busy`."""
-        p50, p95, p99 = np.percentile(self.took, [50, 95, 99]) * 1000
+        p50, p95, p99 = (np.percentile(self.took, [50, 95, 99]) * 1000).tolist()
         return {
             "count": len(self.took),
-            "p50_ms": float(p50),
-            "p95_ms": float(p95),
-            "p99_ms": float(p99),
+            "p50_ms": p50,
+            "p95_ms": p95,
+            "p99_ms": p99,
             "busy": self.busy,
         }
+
+
+@dataclass(frozen=True)
+class Load:
+    """How a sender sends."""
+
+    rate: float  # a second
+    seconds: float  # that count
+    warm_up_s: float = WARM_UP_S  # before them
+    linger_ms: int = 0
 
 
 def busy_s() -> float:
@@ -113,25 +123,17 @@ def reading(bootstrap: str, topic: str, times: Times) -> Iterator[None]:
         reader.close()
 
 
-def send(  # noqa: PLR0913 - what a sender is made of
-    bootstrap: str,
-    topic: str,
-    values: Iterator[tuple[str, bytes]],
-    times: Times,
-    *,
-    rate: float,
-    seconds: float,
-    warm_up_s: float = WARM_UP_S,
-    linger_ms: int = 0,
+def send(
+    bootstrap: str, topic: str, values: Iterator[tuple[str, bytes]], times: Times, load: Load
 ) -> None:
     """Send values at a rate, each when it is due; the first seconds are not counted."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": linger_ms})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": load.linger_ms})
     begun, count, busy = time.perf_counter(), 0, 0.0
-    while (now := time.perf_counter() - begun) < warm_up_s + seconds:
-        while count < now * rate:
+    while (now := time.perf_counter() - begun) < load.warm_up_s + load.seconds:
+        while count < now * load.rate:
             key, value = next(values)
             name = f"{key}-{count}".encode()
-            if now > warm_up_s:
+            if now > load.warm_up_s:
                 busy = busy or busy_s()
                 times.sent[name] = time.perf_counter()
             producer.produce(
@@ -140,75 +142,51 @@ def send(  # noqa: PLR0913 - what a sender is made of
             count += 1
         producer.poll(0)
         time.sleep(0.0002)
-    times.busy = (busy_s() - busy) / seconds / (os.cpu_count() or 1)
+    times.busy = (busy_s() - busy) / load.seconds / (os.cpu_count() or 1)
     if producer.flush(30):
         raise SystemExit("Kafka does not take what is sent")
     time.sleep(2)
 
 
-@dataclass(frozen=True)
-class Load:
-    """What a run sends."""
-
-    rows: Matrix  # float64 (rows, features)
-    rate: float  # a second
-    seconds: float
-    linger_ms: int = 0
-
-
-def wire(bootstrap: str, topic: str, load: Load) -> Times:
+def wire(bootstrap: str, topic: str, rows: Matrix, load: Load) -> Figures:
     """Read a topic as it is written."""
     times = Times()
     make_topics(bootstrap, [topic])
     with reading(bootstrap, topic, times):
-        send(
-            *(bootstrap, topic, cycle(events(load.rows[:1000])), times),
-            rate=load.rate,
-            seconds=load.seconds,
-            warm_up_s=SHORT_WARM_UP_S,
-            linger_ms=load.linger_ms,
-        )
-    return times
+        send(bootstrap, topic, cycle(events(rows)), times, load)
+    return times.figures()
 
 
-def through(bootstrap: str, folder: Path, load: Load, environ: Mapping[str, str]) -> Times:
+def through(bootstrap: str, rows: Matrix, load: Load, environ: Mapping[str, str]) -> Figures:
     """Read the alerts of a scorer of its own, on topics of its own."""
-    with fresh_stream(bootstrap, folder, partitions=1, SCORER_SCORES_TOPIC="", **environ) as stream:
+    times, environ = Times(), {"SCORER_SCORES_TOPIC": "", **environ}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        fresh_stream(bootstrap, Path(folder), partitions=1, **environ) as stream,
+    ):
         scorer = stream.start()
         scorer.wait_assigned()
-        times = Times()
         with reading(bootstrap, stream.settings.alerts_topic, times):
-            send(
-                *(bootstrap, stream.settings.transactions_topic),
-                *(cycle(events(load.rows)), times),
-                rate=load.rate,
-                seconds=load.seconds,
-                warm_up_s=SHORT_WARM_UP_S,
-                linger_ms=load.linger_ms,
-            )
+            topic = stream.settings.transactions_topic
+            send(bootstrap, topic, cycle(events(rows)), times, load)
         if scorer.stop():
             raise SystemExit(scorer.text())
-    return times
+    return times.figures()
 
 
-def measure(bootstrap: str, load: Load, *, share: float, turns: int) -> dict[str, list[Figures]]:
+def measure(
+    bootstrap: str, rows: Matrix, load: Load, *, share: float, turns: int
+) -> dict[str, list[Figures]]:
     """Warm the broker up, then let all take turns; return each one's runs."""
+    for environ in (ONCE, {}):
+        through(bootstrap, rows, Load(WARM_RATE, WARM_UP_S, SHORT_WARM_UP_S, linger_ms=1), environ)
     found: dict[str, list[Figures]] = {}
-    with tempfile.TemporaryDirectory() as name:
-
-        def run(kind: str, load: Load, environ: Mapping[str, str]) -> Figures:
-            folder = Path(tempfile.mkdtemp(dir=name))
-            figures = through(bootstrap, folder, load, environ).figures()
-            click.echo(as_line(kind, [figures]), err=True)
-            return figures
-
-        for environ in (ONCE, {}):
-            run("warming up", Load(load.rows, WARM_RATE, WARM_UP_S, linger_ms=1), environ)
-        for kind, rate in (("wire", load.rate * share), ("wire-of-all", load.rate)):
-            found[kind] = [wire(bootstrap, kind, replace(load, rate=rate)).figures()]
-        for _ in range(turns):
-            for kind, environ in KINDS.items():
-                found.setdefault(kind, []).append(run(kind, load, environ))
+    for kind, rate in (("wire", load.rate * share), ("wire-of-all", load.rate)):
+        found[kind] = [wire(bootstrap, kind, rows, replace(load, rate=rate))]
+    for _ in range(turns):
+        for kind, environ in KINDS.items():
+            found.setdefault(kind, []).append(through(bootstrap, rows, load, environ))
+            click.echo(as_line(kind, found[kind][-1:]), err=True)
     return found
 
 
@@ -245,8 +223,8 @@ def main(  # noqa: PLR0913 - each an option
     rows = np.concatenate(list(generate(20_000, seed=1, fraud_rate=share)))[:, : len(COLUMNS) - 1]
     settings = dict(each.split("=", 1) for each in broker)
     with local_kafka(quick=False, settings=settings) as kafka:
-        load = Load(rows, rate, seconds, linger)
-        found = measure(kafka.bootstrap, load, share=share, turns=turns)
+        load = Load(rate, seconds, SHORT_WARM_UP_S, linger)
+        found = measure(kafka.bootstrap, rows, load, share=share, turns=turns)
     if as_json:
         print(json.dumps(found))
         return

@@ -14,7 +14,7 @@ import onnxruntime
 from confluent_kafka import Consumer, Producer, TopicPartition
 from numpy.typing import NDArray
 
-from benchmarks.latency import Times, reading, send
+from benchmarks.latency import Load, Times, reading, send
 from benchmarks.peers.table import Peer
 from benchmarks.throughput import Figures, make_topics
 from producer.figures import COLUMNS
@@ -229,5 +229,5 @@ def latency(
         reader.close()
         times = Times()
         with reading(bootstrap, topics.alerts, times):
-            send(bootstrap, topics.source, values, times, rate=1000, seconds=seconds)
+            send(bootstrap, topics.source, values, times, Load(1000, seconds))
     return times.figures()
