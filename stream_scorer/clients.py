@@ -1,5 +1,6 @@
 """Kafka clients made of the settings, and Kafka's errors in a person's words."""
 
+import contextlib
 import difflib
 import logging
 import os
@@ -14,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from stream_scorer import __version__
+from stream_scorer.broken_connections import DEBUG_GROUP, DEBUG_LEVEL, BrokenConnections
 from stream_scorer.config import KNOWN_KEYS, Settings, variable
 from stream_scorer.errors import BadInput, KafkaTrouble
 from stream_scorer.logs import event
@@ -63,6 +65,14 @@ TRANSACTIONAL: Mapping[str, Any] = {
     "delivery.timeout.ms": 10_000,
 }
 NO_OVERRIDES: Mapping[str, Any] = {}
+# The levels of librdkafka's log, as `logging` has them; what is graver is CRITICAL.
+SYSLOG_LEVELS = {
+    "3": logging.ERROR,
+    "4": logging.WARNING,
+    "5": logging.INFO,
+    "6": logging.INFO,
+    "7": logging.DEBUG,
+}
 # The broker sets these for the consumer protocol (KIP-848) and refuses a client that does.
 CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy")
 
@@ -89,13 +99,43 @@ def producer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) ->
     )
 
 
-def output_producer(settings: Settings) -> Producer:
-    """Return a producer for what `run` writes, transactional if the guarantee wants it."""
-    overrides = TRANSACTIONAL if settings.guarantee == "exactly-once" else NO_OVERRIDES
-    if overrides:
-        replica = settings.replica or socket.gethostname()
-        overrides = {**overrides, "transactional.id": f"{settings.group_id}-{replica}"}
-    return producer(settings, overrides)
+def output_producer(settings: Settings, broken: BrokenConnections) -> Producer:
+    """Return a producer for what `run` writes; in exactly-once a transactional one."""
+    if settings.guarantee != "exactly-once":
+        return producer(settings)
+    replica = settings.replica or socket.gethostname()
+    return transactional_producer(settings, f"{settings.group_id}-{replica}", broken)
+
+
+def transactional_producer(
+    settings: Settings, transactional_id: str, broken: BrokenConnections
+) -> Producer:
+    """Return a transactional producer that counts in `broken` those of its connections that fail.
+
+    It is connected, unless no broker answers: without a connection `init_transactions` waits for
+    half a second before it asks (librdkafka 2.16).
+    """
+    debug = producer_config(settings).get("debug", "")
+    made = producer(
+        settings,
+        {
+            **TRANSACTIONAL,
+            "transactional.id": transactional_id,
+            "logger": broken,
+            "debug": ",".join(filter(None, [debug, DEBUG_GROUP])),
+            "log_level": DEBUG_LEVEL,
+        },
+    )
+    with contextlib.suppress(KafkaException):
+        made.list_topics(settings.transactions_topic, CONNECT_TIMEOUT_S / 2)
+    return made
+
+
+def broken_connections(settings: Settings) -> BrokenConnections:
+    """Return what counts a producer's broken connections, and shows the log that a person wants."""
+    config = producer_config(settings)
+    wanted = DEBUG_LEVEL if config.get("debug") else config["log_level"]
+    return BrokenConnections(shown=SYSLOG_LEVELS.get(wanted, logging.CRITICAL))
 
 
 def consumer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) -> Consumer:

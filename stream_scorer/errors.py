@@ -8,6 +8,7 @@ A bad *record* is not among them: it is a `Reject`, a value, and goes to the dea
     - KafkaTrouble    the broker cannot be reached, refuses us, or lacks a topic
     - RegistryTrouble the schema registry cannot be reached, or refuses us
     - DeliveryError   a record that was written is not acknowledged, so nothing may be committed
+    - TransactionTrouble   no transaction can be begun or ended any more
     - TooManyDeadLetters   to go on would only fill the dead letters: exit code 3, do not restart
 """
 
@@ -44,3 +45,7 @@ class TooManyDeadLetters(Unfit):
 
 class DeliveryError(Unfit):
     """Something written was not acknowledged by Kafka."""
+
+
+class TransactionTrouble(Unfit):
+    """Kafka's transactions cannot go on; what the open one holds does not count."""

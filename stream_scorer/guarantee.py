@@ -31,6 +31,10 @@ class Guarantee(Protocol):
         """Let what was written, and is acknowledged, count, and these next offsets."""
         ...
 
+    def anchor(self, offsets: NextOffsets) -> bool:
+        """Commit where partitions begin of which nothing was read; False: try again later."""
+        ...
+
     def undo(self, *, failed: Exception | None) -> bool:
         """Take back what was written since the last commit, if that is possible; tell.
 
@@ -56,6 +60,10 @@ class AtLeastOnce:
     def commit(self, offsets: NextOffsets) -> Commit:
         """Commit the offsets in the group."""
         return Commit.DONE if self._commit(offsets) else Commit.LATER
+
+    def anchor(self, offsets: NextOffsets) -> bool:
+        """Commit the offsets in the group."""
+        return self._commit(offsets)
 
     def undo(self, *, failed: Exception | None) -> bool:  # noqa: ARG002 - the protocol's
         """Take nothing back."""

@@ -142,12 +142,13 @@ def assemble(
     source = KafkaSource(
         consumer, topic, group=group, first=first, stalls=stalls, topic_id=topic_id
     )
-    make = partial(clients.output_producer, settings)
+    broken = clients.broken_connections(settings)
+    make = partial(clients.output_producer, settings, broken)
     producer = make()
     for output in settings.outputs:  # known from now on: the first alert need not wait
         clients.reach(producer, output, "producer")
     guarantee: Guarantee = (
-        ExactlyOnce(producer, make, source, note=topic_id.note)
+        ExactlyOnce(producer, make, source, broken, note=topic_id.note)
         if settings.guarantee == "exactly-once"
         else AtLeastOnce(producer, source.commit)
     )

@@ -15,7 +15,7 @@ from stream_scorer.health import Health
 from stream_scorer.live import LiveScorer
 from stream_scorer.logs import event
 from stream_scorer.metrics import Metrics
-from stream_scorer.records import Partition, Rebalanced, Record
+from stream_scorer.records import NextOffsets, Partition, Rebalanced, Record
 from stream_scorer.sinks import Sink
 from stream_scorer.tracing import UNTRACED, Traces
 
@@ -33,7 +33,9 @@ AGAIN = "the records since the one before will be scored again"
 class Source(Protocol):
     """Where records come from."""
 
-    def subscribe(self, on_rebalance: Rebalanced) -> None: ...
+    def subscribe(
+        self, on_rebalance: Rebalanced, commit: Callable[[NextOffsets], bool], /
+    ) -> None: ...
     def poll(self, limit: int, timeout_s: float) -> Sequence[Record]: ...
     def rewind(self) -> None: ...
     def lag(self) -> Mapping[Partition, int]: ...
@@ -100,7 +102,7 @@ class Service:
         committed and the group is not left politely: the caller ends the process, and the next one
         goes on from the last commit.
         """
-        self._source.subscribe(self.rebalanced)
+        self._source.subscribe(self.rebalanced, self._guarantee.anchor)
         self._health.beat(self._clock(), partitions=0)  # a first poll that hangs is noticed, too
         while not self._stop.is_set():
             if self._failure:

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any
@@ -36,6 +36,11 @@ TRY_AGAIN = {
     KafkaError._WAIT_COORD,  # noqa: SLF001
     KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001
     KafkaError._STATE,  # noqa: SLF001
+}
+# A partition that was just assigned may be news to the broker that is asked about it.
+NOT_KNOWN_YET = {
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - librdkafka's own name
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 # Seconds. A rebalance waits for the answer; after this the group goes on without us.
 ANCHOR_S = 10.0
@@ -86,9 +91,11 @@ class KafkaSource:
         self._group = group
         self._first = first
         self._on_rebalance: Rebalanced
+        self._commit_beginnings: Callable[[NextOffsets], bool] = self.commit
         self._owned: set[Partition] = set()
         self._gone: set[Partition] = set()  # revoked or lost since the present poll began
         self._unanchored: set[Partition] = set()  # the group's offset is not yet looked at
+        self._unbegun: set[Partition] = set()  # without an offset to begin at, as nobody answered
         self._rewind = False
         self._failure: Unfit | None = None
         self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
@@ -97,12 +104,16 @@ class KafkaSource:
         self._topic_id = topic_id
         self._note = topic_id.note if topic_id else ""
 
-    def subscribe(self, on_rebalance: Rebalanced) -> None:
+    def subscribe(
+        self, on_rebalance: Rebalanced, commit: Callable[[NextOffsets], bool] | None = None
+    ) -> None:
         """Join the group; `on_rebalance` gets "assigned", "revoked" or "lost" and the partitions.
 
-        On "revoked" the partitions are still ours: it is the last moment to commit them.
+        On "revoked" the partitions are still ours: it is the last moment to commit them. `commit`
+        commits where partitions begin of which nothing was read, False: try again later.
         """
         self._on_rebalance = on_rebalance
+        self._commit_beginnings = commit or self.commit
         self._consumer.subscribe(
             [self._topic],
             on_assign=partial(self._told, "assigned"),
@@ -120,6 +131,8 @@ class KafkaSource:
         self._gone.clear()
         if self._unanchored:
             self._anchor()
+        for partition in tuple(self._unbegun):
+            self._begin_or_stop(TopicPartition(*partition))
         if self._rewind:
             self._go_back()
         try:
@@ -232,24 +245,35 @@ class KafkaSource:
 
         The client asks for no offset but a committed one, so that it never jumps by itself.
         """
+        number = (partition.topic, partition.partition)
+        self._unbegun.add(number)
         try:
             (held,) = self._consumer.committed([partition], ANCHOR_S)
             low, high = clients.bounds(self._consumer, partition, ANCHOR_S)
+            may_begin = held.offset >= 0 or self._may_begin()
         except KafkaException as exc:
-            raise KafkaTrouble(f"cannot tell where to begin: {exc.args[0].str()}") from exc
+            stop_unless_transient(exc)
+            return  # the next poll asks again
+        self._unbegun.discard(number)
         place = f"{partition.topic}[{partition.partition}]"
-        if held.offset < 0 and self._first != "error":  # a rebalance kept it from being anchored
+        at = f"{partition.topic}:{partition.partition}"
+        if held.offset < 0 and may_begin:  # a rebalance kept it from being anchored
             held.offset = self._beginning((low, high))
+            self._warn_of_beginnings({number: (held.offset, low, high)})
             self._consumer.seek(held)
             return
         if held.offset < 0:
-            raise KafkaTrouble(f"{place}: the group has committed nothing, and may not begin anew")
+            raise KafkaTrouble(
+                f"{place}: group {self._group!r} has committed nothing, or Kafka has forgotten it "
+                "(after a week without a member, by default), and "
+                "SCORER_KAFKA_CONSUMER_AUTO_OFFSET_RESET=error lets it begin nowhere; to begin by intent: "
+                f"{clients.reset_command(self._group, at, '--to-earliest')}"
+            )
         what = (
             f"{low - held.offset} records are gone: it begins at {low}"
             if held.offset < low
             else f"it ends at {high}: was the topic made anew?"
         )
-        at = f"{partition.topic}:{partition.partition}"
         raise KafkaTrouble(
             f"{place}: the group has done everything before {held.offset}, and {what}; to go on by "
             f"intent: {clients.reset_command(self._group, at, '--to-earliest')}"
@@ -267,22 +291,61 @@ class KafkaSource:
             places = clients.settled(
                 partial(self._consumer.committed, partitions, ANCHOR_S), timeout_s=ANCHOR_S
             )
-            for each in places:
+            for place in places:
                 if self._topic_id:
-                    self._topic_id.compare(each.partition, each.offset, each.metadata)
-            new = [each for each in places if each.offset < 0 and self._first != "error"]
-            for each in new:
-                each.offset = self._beginning(clients.bounds(self._consumer, each, ANCHOR_S))
-            if not new or self.commit({(p.topic, p.partition): p.offset for p in new}):
+                    self._topic_id.compare(place.partition, place.offset, place.metadata)
+            new = [place for place in places if place.offset < 0]
+            bounds = {}
+            if new and self._may_begin():
+                for place in new:
+                    low, high = clients.bounds(self._consumer, place, ANCHOR_S)
+                    begins = self._beginning((low, high))
+                    bounds[place.topic, place.partition] = (begins, low, high)
+            beginnings = {partition: begins for partition, (begins, _, _) in bounds.items()}
+            if not beginnings or self._commit_beginnings(beginnings):
+                self._warn_of_beginnings(bounds)
                 self._unanchored.clear()
         except KafkaException as exc:
-            error = exc.args[0]
-            if error.code() not in TRY_AGAIN:
-                raise KafkaTrouble(f"cannot tell where to begin: {error.str()}") from exc
-            logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))
+            stop_unless_transient(exc)
+
+    def _may_begin(self) -> bool:
+        """Tell whether a partition may be read of which the group has committed nothing.
+
+        With "error" only if the group has committed something in another partition: Kafka forgets
+        all offsets of a group at once, so this one is new. Raises KafkaException.
+        """
+        if self._first != "error":
+            return True
+        metadata = self._consumer.list_topics(self._topic, ANCHOR_S).topics[self._topic]
+        places = [TopicPartition(self._topic, number) for number in metadata.partitions]
+        held = self._consumer.committed(places, ANCHOR_S) if places else []
+        return any(place.offset >= 0 for place in held)
+
+    def _warn_of_beginnings(self, bounds: Mapping[Partition, tuple[int, int, int]]) -> None:
+        """Warn of partitions that hold records and are begun, or passed over, without an offset.
+
+        `bounds` gives the offset at which each begins, its first one and the one behind its last.
+        """
+        filled = {p: each for p, each in sorted(bounds.items()) if each[2] > each[1]}
+        if not filled:
+            return
+        begins = ", ".join(
+            f"{topic}[{number}] at {begin:,} of {high:,}"
+            for (topic, number), (begin, _, high) in filled.items()
+        )
+        logger.warning(
+            "Group %s has committed nothing here and begins %s; if it has scored these records "
+            "before, Kafka has forgotten its offsets",
+            self._group,
+            begins,
+            extra=event("begins_without_offset", group=self._group, begins=begins),
+        )
 
     def _beginning(self, bounds: tuple[int, int]) -> int:
-        """Return where a group begins in a partition that reaches from low to high."""
+        """Return where a group begins in a partition that reaches from low to high.
+
+        With "error" it is a partition that was added: its first record is where it begins.
+        """
         low, high = bounds
         return high if self._first == "latest" else low
 
@@ -327,6 +390,7 @@ class KafkaSource:
             self._unanchored |= changed
         else:
             self._unanchored -= changed
+            self._unbegun -= changed
         try:
             if what == "assigned" and self._unanchored:
                 self._anchor()
@@ -339,3 +403,11 @@ class KafkaSource:
         else:
             self._owned -= changed
             self._gone |= changed
+
+
+def stop_unless_transient(exc: KafkaException) -> None:
+    """Log an error that may pass, raise KafkaTrouble for any other: where to begin is not known."""
+    error = exc.args[0]
+    if error.code() not in TRY_AGAIN | NOT_KNOWN_YET | clients.NOT_YET:
+        raise KafkaTrouble(f"cannot tell where to begin: {error.str()}") from exc
+    logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))

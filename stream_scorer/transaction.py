@@ -10,8 +10,16 @@
 "Undone" means: nothing of the transaction counts that has not been confirmed, and the reader must
 go back to the offsets that the broker holds. Where the outcome is not known, a new producer of the
 same `transactional.id` makes the broker finish or abort what was open, before those are asked for.
+
+If a connection breaks within a transaction, librdkafka repeats the request on a new connection and
+reports success. The first copy may still arrive: a proxy or a load balancer may hold it. The broker
+would count it towards the next transaction, because producer id and epoch are the same. So after
+such a transaction a new producer takes over before the next one begins: its epoch is higher, and
+the broker refuses the late request. Brokers with KIP-890 raise the epoch with every transaction,
+but only for clients that speak it, and librdkafka 2.16 does not.
 """
 
+import contextlib
 import logging
 import time
 from collections import deque
@@ -22,8 +30,9 @@ from typing import Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream_scorer import clients
+from stream_scorer.broken_connections import BrokenConnections
 from stream_scorer.deadline import HungError, within
-from stream_scorer.errors import DeliveryError
+from stream_scorer.errors import DeliveryError, TransactionTrouble
 from stream_scorer.guarantee import Commit
 from stream_scorer.logs import event
 from stream_scorer.records import NextOffsets, Partition
@@ -43,6 +52,13 @@ PAUSE_S = 0.1
 # and the process ends: whatever the cause, it does not go away by repeating. To be fenced may be a
 # pause of our own that was too long, or another scorer of the same name, which does not go away.
 MOST_UNDONE, MOST_FENCED, MOST_REPLACED, WITHIN_S = 5, 3, 5, 300.0
+# Errors by which a producer may be told that another one took over. In the middle of a flush the
+# client may only say that it is done for (see `clients.error_of`).
+TAKEN_OVER = {
+    KafkaError._FENCED,  # noqa: SLF001 - librdkafka's own names
+    KafkaError._FATAL,  # noqa: SLF001
+    KafkaError.INVALID_PRODUCER_EPOCH,
+}
 NO_NOTES: Mapping[Partition, str] = {}
 
 
@@ -79,6 +95,7 @@ class ExactlyOnce:
         producer: Producer,
         make: Callable[[], Producer],
         group: Group,
+        broken: BrokenConnections,
         *,
         note: str = "",
         most_fenced: int = MOST_FENCED,
@@ -87,14 +104,16 @@ class ExactlyOnce:
         sleep: Callable[[float], None] = time.sleep,
         within: Callable[[Callable[[], object], float], object] = within,
     ) -> None:
-        """Begin with `producer`; later ones are made by `make`. Raises DeliveryError.
+        """Begin with `producer`; later ones are made by `make`. Raises TransactionTrouble.
 
+        All of them count in `broken` those of their connections that break.
         `note` is kept with every offset that is committed without one of its own.
         Another producer of the same `transactional.id` is answered by a new one `most_fenced`
         times; then the process ends, and `if_fenced` says what a person can do.
         """
         self._make = make
         self._group = group
+        self._broken = broken
         self._note = note
         self._if_fenced = if_fenced
         self._clock = clock
@@ -102,7 +121,9 @@ class ExactlyOnce:
         self._within = within
         self._undone: deque[float] = deque(maxlen=MOST_UNDONE + 1)  # when; since the last commit
         self._fenced: deque[float] = deque(maxlen=most_fenced + 1)  # when
-        self._replaced: deque[float] = deque(maxlen=MOST_REPLACED + 1)  # when, for any reason
+        self._replaced: deque[float] = deque(maxlen=MOST_REPLACED + 1)  # when, to undo something
+        self._taken_over: deque[bool] = deque(maxlen=MOST_REPLACED + 1)  # whether that may be why
+        self._late = False  # a request of the last transaction may still arrive
         self._why = ""
         self._error = 0  # librdkafka's code of the last error
         self._producer = producer
@@ -110,8 +131,12 @@ class ExactlyOnce:
         self._init()
 
     def begin(self) -> Producer:
-        """Return the producer with a transaction open; raise DeliveryError if none can be."""
+        """Return the producer with a transaction open.
+
+        Raises DeliveryError if none can be opened, TransactionTrouble if no new producer can begin.
+        """
         if self._state is State.READY:
+            self._refuse_late_requests()
             if self._step(self._producer.begin_transaction) is not Step.DONE:
                 raise DeliveryError(f"no transaction can begin: {self._why}")
             self._state = State.OPEN
@@ -126,7 +151,7 @@ class ExactlyOnce:
             TopicPartition(*partition, offset, notes.get(partition, self._note))
             for partition, offset in offsets.items()
         ]
-        self.begin()  # offsets of records that led to nothing are committed alike
+        self.begin()  # offsets of records that led to nothing are committed, too
         member = self._group.membership()
         if member is None:
             self._why, self._error = "this scorer is no member of its group now", 0
@@ -139,9 +164,18 @@ class ExactlyOnce:
         ended = self._step(lambda: self._producer.commit_transaction(STEP_S))
         if ended is not Step.DONE:
             return self._undo(ended)
-        self._state = State.READY
+        self._ended()
         self._undone.clear()
         return Commit.DONE
+
+    def anchor(self, offsets: NextOffsets) -> bool:
+        """Commit where partitions begin, in a transaction of their own; False: try again later.
+
+        A commit by the consumer could arrive late and set the group back.
+        """
+        if self._state is State.OPEN or self._group.membership() is None:
+            return False
+        return self.commit(offsets) is Commit.DONE
 
     def undo(self, *, failed: Exception | None) -> bool:
         """Take back what is open, if anything is; tell whether the reader must go back.
@@ -152,6 +186,8 @@ class ExactlyOnce:
         if self._state is State.READY:
             return False
         self._error = 0
+        if failed and isinstance(failed.__cause__, KafkaException | SystemError):
+            self._error = clients.error_of(failed.__cause__).code()
         self._why = str(failed) if failed else "its partitions were lost"
         self._undo(Step.UNKNOWN if failed else Step.ABORT)
         return True
@@ -160,7 +196,7 @@ class ExactlyOnce:
         """Abort what is open, or throw the producer away where that is not enough."""
         self._undone.append(self._clock())
         if too_many(self._undone):
-            raise DeliveryError(
+            raise TransactionTrouble(
                 f"{len(self._undone)} transactions in a row were undone; the last one: {self._why}"
             )
         about = event("transaction_undone", why=self._why)
@@ -169,35 +205,68 @@ class ExactlyOnce:
         )
         if step is Step.ABORT:
             step = self._step(lambda: self._producer.abort_transaction(STEP_S))
-        if step is not Step.DONE:
-            about = event("producer_replaced", why=self._why)
-            logger.warning("A new producer takes over: %s", self._why, extra=about)
-            self._renew()
-        self._state = State.READY
+        if step is Step.DONE:
+            self._ended()
+        else:
+            self._count_replaced()
+            self._replace(self._why)
         return Commit.UNDONE
 
-    def _renew(self) -> None:
-        """Make a producer that the broker takes for the only one of its `transactional.id`."""
-        self._replaced.append(self._clock())
+    def _ended(self) -> None:
+        """Note that a transaction has ended, and whether a request of it may still arrive."""
+        self._state = State.READY
+        self._serve_log()
+        self._late |= self._broken.count > 0
+
+    def _refuse_late_requests(self) -> None:
+        """Replace the producer if a request of the last transaction may arrive in the next one."""
+        if self._late:
+            self._replace("a connection broke, so a request may arrive late")
+        self._serve_log()
+        self._broken.count = 0  # between transactions nothing is under way that counts
+
+    def _serve_log(self) -> None:
+        """Let the client hand over its log: a connection is there before its requests' answers."""
+        with contextlib.suppress(KafkaException, SystemError):  # done for: the next step fails
+            self._producer.poll(0)
+
+    def _count_replaced(self) -> None:
+        """Count a producer that is replaced for an error; raise TransactionTrouble at too many."""
+        now = self._clock()
+        self._replaced.append(now)
+        self._taken_over.append(self._error in TAKEN_OVER)
         if self._error == KafkaError._FENCED:  # noqa: SLF001 - librdkafka's name
-            self._fenced.append(self._clock())
+            self._fenced.append(now)
         if too_many(self._fenced):
-            raise DeliveryError(
+            raise TransactionTrouble(
                 f"another producer took over the transactional.id ({len(self._fenced)} x): "
                 f"{self._if_fenced}"
             )
-        if too_many(self._replaced):  # who is fenced in the middle of a flush may not hear of it
-            raise DeliveryError(
-                f"{len(self._replaced)} producers were replaced within {WITHIN_S:.0f} s, the last "
-                f"one as {self._why}: if another one took over, {self._if_fenced}"
+        if too_many(self._replaced):
+            hint = (
+                f"if another producer took over, {self._if_fenced}"
+                if any(self._taken_over)
+                else "look at the brokers and at the network between them and this scorer"
             )
+            raise TransactionTrouble(
+                f"{len(self._replaced)} producers were replaced within {WITHIN_S:.0f} s, the last "
+                f"one because of this: {self._why}; {hint}"
+            )
+
+    def _replace(self, why: str) -> None:
+        """Make a producer that the broker takes for the only one of its `transactional.id`."""
+        logger.warning(
+            "A new producer takes over: %s", why, extra=event("producer_replaced", why=why)
+        )
         self._producer = self._make()
         self._init()
+        self._state = State.READY
+        self._late = False
 
     def _init(self) -> None:
         """Let the broker end what an earlier producer of this name left open."""
         if self._step(lambda: self._producer.init_transactions(STEP_S), INIT_S) is not Step.DONE:
-            raise DeliveryError(f"the transactional producer cannot begin: {self._why}")
+            raise TransactionTrouble(f"the transactional producer cannot begin: {self._why}")
 
     def _step(self, call: Callable[[], object], budget_s: float = STEP_S) -> Step:
         """Make a call, again while that may help, with the same arguments; tell what came of it."""

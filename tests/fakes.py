@@ -1,6 +1,6 @@
 """Small stand-ins with the protocols' methods: lists that remember."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Message, Producer
@@ -32,10 +32,14 @@ class ListSource:
     batches: list[Sequence[Message] | tuple[str, Collection[Partition]]]
     refuse_commits: int = 0  # how many are not possible at first
     on_rebalance: Rebalanced | None = None
+    commit_beginnings: Callable[[NextOffsets], bool] | None = None
     timeouts: list[float] = field(default_factory=list)
 
-    def subscribe(self, on_rebalance: Rebalanced) -> None:
+    def subscribe(
+        self, on_rebalance: Rebalanced, commit: Callable[[NextOffsets], bool] | None = None
+    ) -> None:
         self.on_rebalance = on_rebalance
+        self.commit_beginnings = commit
 
     def poll(self, limit: int, timeout_s: float) -> Sequence[Message]:
         self.timeouts.append(timeout_s)
@@ -82,6 +86,9 @@ class ListGuarantee:
         if self.answers:
             return self.answers.pop(0)
         return Commit.DONE if self.source.commit(offsets) else Commit.LATER
+
+    def anchor(self, offsets: NextOffsets) -> bool:
+        return self.source.commit(offsets)
 
     def undo(self, *, failed: Exception | None) -> bool:
         if self.can_undo:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import ClusterMetadata, PartitionMetadata, TopicMetadata
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
 from stream_scorer.source import KafkaSource
@@ -27,6 +28,8 @@ class ListClient:
     callbacks: dict[str, Callback] = field(default_factory=dict)
     held: dict[int, int] = field(default_factory=dict)  # what the broker holds, by partition
     ends: tuple[int, int] = (3, 90)
+    partitions: int = 2  # of the topic
+    unknown: list[KafkaError] = field(default_factory=list)  # answers before the ends are known
     positions: dict[int, int] = field(default_factory=dict)
     refuses: KafkaError | None = None  # to tell what it holds
     note: str = ""  # what it holds beside each offset
@@ -67,7 +70,16 @@ class ListClient:
         ]
 
     def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+        if self.unknown:
+            raise KafkaException(self.unknown.pop(0))
         return self.ends
+
+    def list_topics(self, topic: str, _: float) -> ClusterMetadata:
+        metadata = ClusterMetadata()
+        described = TopicMetadata()
+        described.partitions = {number: PartitionMetadata() for number in range(self.partitions)}
+        metadata.topics = {topic: described}
+        return metadata
 
     def position(self, places: list[TopicPartition]) -> list[TopicPartition]:
         return [
@@ -286,8 +298,64 @@ def test_partition_that_could_not_be_anchored_begins_all_the_same(first: str, be
 def test_group_that_may_not_begin_anew_stops() -> None:
     client = ListClient([out_of_range()])
     source = KafkaSource(client, TOPIC, first="error")  # type: ignore[arg-type]
-    with pytest.raises(KafkaTrouble, match="may not begin anew"):
+    with pytest.raises(KafkaTrouble, match=r"has committed nothing.*--to-earliest"):
         source.poll(10, 0)
+
+
+def test_partition_that_was_added_begins_at_its_first_record_even_where_a_group_may_not_begin() -> (
+    None
+):
+    client = ListClient(held={0: 40})
+    source = KafkaSource(client, TOPIC, first="error")  # type: ignore[arg-type]
+    source.subscribe(lambda *_: None)
+    client.tell("assign", 0, 1)()
+    (places,) = client.commits
+    assert [(place.partition, place.offset) for place in places] == [(1, 3)]
+
+
+@pytest.mark.parametrize(
+    "code", [KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._TRANSPORT]
+)
+def test_partition_that_a_broker_does_not_know_yet_is_asked_for_again(code: int) -> None:
+    client = ListClient(unknown=[KafkaError(code, "Unknown partition")])
+    source, _ = attach(client)
+    client.tell("assign", 0)()
+    assert client.commits == []
+    source.poll(10, 0)
+    assert [place.offset for places in client.commits for place in places] == [3]
+
+
+def test_partition_without_an_offset_begins_once_the_broker_knows_it() -> None:
+    client = ListClient(
+        [out_of_range(), record(5, GOOD)],
+        unknown=[KafkaError(KafkaError._UNKNOWN_PARTITION, "Unknown partition")],
+    )
+    source, _ = attach(client)
+    source.poll(1, 0)
+    assert client.seeks == []
+    source.poll(10, 0)
+    assert client.seeks == [(0, 3)]
+
+
+@pytest.mark.parametrize(
+    ("first", "at"), [("earliest", "at 3 of 90"), ("latest", "at 90 of 90")], ids=str
+)
+def test_group_without_an_offset_says_where_it_begins(
+    first: str, at: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = ListClient(held={1: 40})
+    source = KafkaSource(client, TOPIC, group="scorers", first=first)  # type: ignore[arg-type]
+    source.subscribe(lambda *_: None)
+    client.tell("assign", 0, 1)()
+    (line,) = caplog.messages
+    assert f"Group scorers has committed nothing here and begins {TOPIC}[0] {at}" in line
+
+
+def test_group_that_begins_in_an_empty_topic_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    client = ListClient(ends=(0, 0))
+    attach(client)
+    client.tell("assign", 0, 1)()
+    assert caplog.messages == []
 
 
 def test_client_that_is_done_for_ends_the_process() -> None:

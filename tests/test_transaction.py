@@ -1,13 +1,15 @@
 """The transaction's states: every class of error at every step leads where it must."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from stream_scorer.broken_connections import BrokenConnections
 from stream_scorer.deadline import HungError
-from stream_scorer.errors import DeliveryError
+from stream_scorer.errors import DeliveryError, TransactionTrouble
 from stream_scorer.guarantee import Commit
 from stream_scorer.transaction import (
     INIT_S,
@@ -39,21 +41,40 @@ Failure = KafkaError | SystemError | HungError
 STEPS = ("send_offsets_to_transaction", "commit_transaction")
 
 
+# What librdkafka logs of a connection that its other side closed.
+FAIL_LINE = ("%s [%s] %s", "FAIL", "rdkafka#producer-1", "Disconnected: connection closed by peer")
+
+
 @dataclass
 class ListProducer:
-    """Remembers what it is called for; a step fails as it is told to, then works."""
+    """Remembers what it is called for; a step fails as it is told to, then works.
+
+    A step that is named in `breaks` meets a broken connection; `poll` hands over the log line.
+    """
 
     log: list[str]
     number: int
     failures: dict[str, list[Failure]]
+    broken: BrokenConnections
+    breaks: list[str]
+    lines: list[tuple[str, str, str, str]] = field(default_factory=list)
     offsets: list[list[tuple[str, int, int]]] = field(default_factory=list)
     notes: list[str | None] = field(default_factory=list)
 
     def _call(self, step: str) -> None:
         self.log.append(f"{step} {self.number}")
+        if step in self.breaks:
+            self.breaks.remove(step)
+            self.lines.append(FAIL_LINE)
         if self.failures.get(step):
             failure = self.failures[step].pop(0)
             raise KafkaException(failure) if isinstance(failure, KafkaError) else failure
+
+    def poll(self, _: float) -> int:
+        for line in self.lines:
+            self.broken.log(logging.DEBUG, *line)
+        self.lines.clear()
+        return 0
 
     def init_transactions(self, _: float) -> None:
         self._call("init_transactions")
@@ -89,6 +110,8 @@ class Bench:
 
     def __init__(self, **failures: Any) -> None:
         self.log: list[str] = []
+        self.broken = BrokenConnections()
+        self.breaks: list[str] = failures.pop("breaks", [])
         self.producers: list[ListProducer] = []
         self.failures = failures
         self.group = Group()
@@ -97,6 +120,7 @@ class Bench:
             self.make(),  # type: ignore[arg-type]
             self.make,  # type: ignore[arg-type]
             self.group,
+            self.broken,
             note="common",
             clock=self.clock,
             sleep=self.sleep,
@@ -104,7 +128,10 @@ class Bench:
         )
 
     def make(self) -> ListProducer:
-        self.producers.append(ListProducer(self.log, len(self.producers) + 1, self.failures))
+        number = len(self.producers) + 1
+        self.producers.append(
+            ListProducer(self.log, number, self.failures, self.broken, self.breaks)
+        )
         return self.producers[-1]
 
     def sleep(self, seconds: float) -> None:
@@ -221,17 +248,39 @@ def test_exception_that_the_client_lost_on_the_way_leaves_the_outcome_unknown() 
     assert bench.log[-1] == "init_transactions 2"
 
 
-def test_producers_that_are_replaced_again_and_again_end_the_process() -> None:
+def replaced_too_often(cause: Exception | None) -> str:
+    """Replace a producer once too often for deliveries that fail of a cause; return the error."""
     bench = Bench()
-    for _ in range(MOST_REPLACED):
+
+    def fail() -> bool:
         bench.guarantee.begin()
-        assert bench.guarantee.undo(failed=DeliveryError("a record was not taken"))
+        error = DeliveryError("a record was not taken")
+        error.__cause__ = cause
+        return bench.guarantee.undo(failed=error)
+
+    for _ in range(MOST_REPLACED):
+        assert fail()
         assert bench.commit() is Commit.DONE
-    bench.guarantee.begin()
-    with pytest.raises(
-        DeliveryError, match=r"6 producers were replaced.*SCORER_REPLICA of its own"
-    ):
-        bench.guarantee.undo(failed=DeliveryError("a record was not taken"))
+    with pytest.raises(TransactionTrouble) as raised:
+        fail()
+    return str(raised.value)
+
+
+def test_producers_that_are_replaced_again_and_again_end_the_process() -> None:
+    text = replaced_too_often(None)
+    assert text.startswith("6 producers were replaced within 300 s")
+    assert text.count("a record was not taken") == 1
+
+
+def test_network_that_fails_again_and_again_is_not_blamed_on_another_scorer() -> None:
+    text = replaced_too_often(KafkaException(KafkaError(KafkaError._TIMED_OUT, "in time")))
+    assert "SCORER_REPLICA" not in text
+    assert "look at the brokers and at the network" in text
+
+
+def test_producer_that_may_have_been_fenced_within_a_flush_names_the_other_scorer() -> None:
+    text = replaced_too_often(SystemError("returned NULL without setting an exception"))
+    assert "give each scorer a SCORER_REPLICA of its own" in text
 
 
 def test_abort_that_may_be_repeated_is_repeated() -> None:
@@ -257,7 +306,7 @@ def test_new_producer_waits_for_the_end_of_what_the_last_one_left_open() -> None
 def test_producer_that_cannot_begin_ends_the_process_within_bounds(
     errors: list[KafkaError],
 ) -> None:
-    with pytest.raises(DeliveryError, match="cannot begin"):
+    with pytest.raises(TransactionTrouble, match="cannot begin"):
         Bench(init_transactions=list(errors))
 
 
@@ -265,7 +314,7 @@ def test_new_producer_that_cannot_begin_ends_the_process() -> None:
     bench = Bench(commit_transaction=[FATAL])
     bench.failures["init_transactions"] = endless(RETRIABLE)
     before = bench.clock.now
-    with pytest.raises(DeliveryError, match="cannot begin"):
+    with pytest.raises(TransactionTrouble, match="cannot begin"):
         bench.commit()
     assert bench.clock.now - before == pytest.approx(INIT_S, abs=0.2)
 
@@ -306,7 +355,7 @@ def test_endless_undoing_ends_the_process() -> None:
     bench = Bench(commit_transaction=endless(ABORTABLE))
     for _ in range(MOST_UNDONE):
         assert bench.commit() is Commit.UNDONE
-    with pytest.raises(DeliveryError, match=r"6 transactions in a row were undone.*moved"):
+    with pytest.raises(TransactionTrouble, match=r"6 transactions in a row were undone.*moved"):
         bench.commit()
 
 
@@ -334,7 +383,7 @@ def test_scorer_that_is_fenced_while_it_writes_is_counted_alike() -> None:
         assert bench.commit() is Commit.DONE
     bench.failures["abort_transaction"] = [FENCED]
     bench.guarantee.begin()
-    with pytest.raises(DeliveryError, match="SCORER_REPLICA of its own"):
+    with pytest.raises(TransactionTrouble, match="SCORER_REPLICA of its own"):
         bench.guarantee.undo(failed=None)
 
 
@@ -345,7 +394,7 @@ def test_scorer_that_is_fenced_again_and_again_ends_though_it_commits_between() 
         assert bench.commit() is Commit.UNDONE
         assert bench.commit() is Commit.DONE
     bench.failures["commit_transaction"] = [FENCED]
-    with pytest.raises(DeliveryError, match="SCORER_REPLICA of its own"):
+    with pytest.raises(TransactionTrouble, match="SCORER_REPLICA of its own"):
         bench.commit()
 
 
@@ -355,9 +404,58 @@ def test_who_is_not_to_fence_back_ends_at_the_first_time() -> None:
         bench.make(),  # type: ignore[arg-type]
         bench.make,  # type: ignore[arg-type]
         bench.group,
+        bench.broken,
         most_fenced=0,
         if_fenced="look there",
     )
-    with pytest.raises(DeliveryError, match=r"took over .* \(1 x\): look there"):
+    with pytest.raises(TransactionTrouble, match=r"took over .* \(1 x\): look there"):
         bench.commit()
     assert len(bench.producers) == 2, "that of the bench, and one"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_late_request_of_a_broken_connection_meets_a_newer_producer(step: str) -> None:
+    bench = Bench(breaks=[step])
+    assert bench.commit() is Commit.DONE
+    assert bench.log[-1] == "commit_transaction 1", "only the next transaction is in danger"
+    assert bench.commit() is Commit.DONE
+    assert bench.log[4:6] == ["init_transactions 2", "begin_transaction 2"]
+
+
+def test_late_request_of_an_aborted_transaction_meets_a_newer_producer() -> None:
+    bench = Bench(breaks=["abort_transaction"], commit_transaction=[ABORTABLE])
+    assert bench.commit() is Commit.UNDONE
+    assert bench.commit() is Commit.DONE
+    assert bench.log[-1] == "commit_transaction 2"
+
+
+def test_connection_that_breaks_between_transactions_costs_no_producer() -> None:
+    bench = Bench()
+    bench.commit()
+    bench.producers[0].lines.append(FAIL_LINE)
+    assert bench.commit() is Commit.DONE
+    assert len(bench.producers) == 1
+
+
+def test_connections_that_break_again_and_again_end_nothing() -> None:
+    bench = Bench(breaks=["commit_transaction"] * 3 * MOST_REPLACED)
+    for _ in range(3 * MOST_REPLACED):
+        assert bench.commit() is Commit.DONE
+    assert len(bench.producers) == 3 * MOST_REPLACED
+
+
+def test_beginning_of_a_partition_is_committed_in_a_transaction_of_its_own() -> None:
+    bench = Bench()
+    assert bench.guarantee.anchor({P0: 3})
+    assert bench.producers[0].offsets == [[(TOPIC, 0, 3)]]
+    assert bench.log[-1] == "commit_transaction 1"
+
+
+def test_beginning_of_a_partition_waits_for_the_open_transaction_and_for_the_group() -> None:
+    bench = Bench()
+    bench.guarantee.begin()
+    assert not bench.guarantee.anchor({P0: 3})
+    bench.guarantee.commit({P0: 7})
+    bench.group.member = None
+    assert not bench.guarantee.anchor({P0: 3})
+    assert bench.producers[0].offsets == [[(TOPIC, 0, 7)]]

@@ -12,6 +12,7 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 from msgspec.structs import replace
 
 from stream_scorer import clients
+from stream_scorer.broken_connections import BrokenConnections
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.dead_letters.marks import Ledger
@@ -59,11 +60,13 @@ def redriver(
         letters_topic = TopicId(topics[0], ask, group=ledger.group)
         transaction = None
         if not order.dry_run:
-            make = partial(make_producer, settings)
+            broken = clients.broken_connections(settings)
+            make = partial(make_producer, settings, broken)
             transaction = ExactlyOnce(
                 make(),
                 make,
                 ledger,
+                broken,
                 most_fenced=0,
                 if_fenced="another redrive has begun and goes on from here",
             )
@@ -98,13 +101,13 @@ def refuse_target(settings: Settings, target: str) -> None:
         raise BadInput(f"--to is {target!r}: want a topic of transactions, that one has its use")
 
 
-def make_producer(settings: Settings) -> Producer:
+def make_producer(settings: Settings, broken: BrokenConnections) -> Producer:
     """Return the producer; by its `transactional.id` it ends what an earlier run left open.
 
     No scorer can have that id: SCORER_REPLICA holds no slash.
     """
     name = f"{settings.group_id}-redrive/{settings.dead_letters_topic}"
-    return clients.producer(settings, {**clients.TRANSACTIONAL, "transactional.id": name})
+    return clients.transactional_producer(settings, name, broken)
 
 
 def marks_kept_ms(settings: Settings) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 
 from stream_scorer import clients
+from stream_scorer.broken_connections import BrokenConnections
 from stream_scorer.config import Settings
 from stream_scorer.guarantee import Commit, Guarantee
 from stream_scorer.records import (
@@ -32,6 +33,7 @@ from stream_scorer.sinks.kafka import Begin, KafkaSink
 from stream_scorer.source import KafkaSource
 from stream_scorer.transaction import NO_NOTES, ExactlyOnce, Step
 from tests.faults.altered import Parts
+from tests.faults.late_requests import late_end
 from tests.faults.network import unwritten
 from tests.faults.processes import pauses_within_the_transaction
 from tests.faults.transactions import unknown_outcome
@@ -127,9 +129,11 @@ class Backwards(KafkaSink):
 class StaleMembership(KafkaSource):
     """Ties its transactions to the group as it was before it joined: the broker fences nothing."""
 
-    def subscribe(self, on_rebalance: Rebalanced) -> None:
+    def subscribe(
+        self, on_rebalance: Rebalanced, commit: Callable[[NextOffsets], bool] | None = None
+    ) -> None:
         self._before = self._consumer.consumer_group_metadata()
-        super().subscribe(on_rebalance)
+        super().subscribe(on_rebalance, commit)
 
     def membership(self) -> object | None:
         before: object = self._before
@@ -266,13 +270,20 @@ class NoAbort(EveryThirdAborted):
         return Commit.UNDONE
 
 
+class KeepsProducer(ExactlyOnce):
+    """Goes on with its producer after a connection broke: a late request counts."""
+
+    def _refuse_late_requests(self) -> None:
+        self._late = False
+
+
 def beside(settings: Settings, _: Guarantee) -> Begin:
     """Give the sink a producer of its own, outside of the transaction that holds the offsets."""
     producer = Producer({**clients.producer_config(settings)})
     return lambda: producer
 
 
-def patient_producer(settings: Settings) -> Producer:
+def patient_producer(settings: Settings, _: BrokenConnections) -> Producer:
     """Return a producer whose open transactions the broker ends after 15 minutes."""
     name = f"{settings.group_id}-{settings.replica}"
     return clients.producer(settings, {"transactional.id": name, "transaction.timeout.ms": 900_000})
@@ -336,6 +347,7 @@ BUGS: dict[str, Bug] = {
     "stale-membership": Bug(
         Parts(source=StaleMembership), EOS, "dup", pauses_within_the_transaction
     ),
+    "keeps-its-producer": Bug(Parts(exactly_once=KeepsProducer), EOS, "dup", late_end),
     "remembered-offsets": Bug(Parts(source=RemembersOffsets), EOS, "dup", unknown_outcome),
 }
 

@@ -2,8 +2,9 @@
 
 import time
 
+from tests.faults.answers import OFFSET_COMMIT, PRODUCE
 from tests.faults.processes import SLOW, demand_unmoved
-from tests.faults.proxy import OFFSET_COMMIT, PRODUCE, Act
+from tests.faults.proxy import Act
 from tests.faults.registry import row
 from tests.faults.trial import Trial
 from tests.integration.stream import wait_for

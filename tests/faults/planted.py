@@ -20,6 +20,7 @@ FAST = (
     "moves-back",
     "alerts-on-all",
     "dropped-abort",
+    "keeps-its-producer",
 )
 
 

@@ -9,6 +9,8 @@ from tests.integration.stream import Scorer, wait_for
 
 # Rows a batch: slow enough for a kill to find work that is not committed yet.
 SLOW = {"SCORER_MAX_BATCH_ROWS": "20"}
+# Transactions long enough for a fault to come into the middle of one.
+LONG = {**SLOW, "SCORER_COMMIT_INTERVAL_MS": "2000"}
 
 
 def kill_two(trial: Trial) -> None:
@@ -147,7 +149,7 @@ def pauses_within_the_transaction(trial: Trial) -> None:
         "SCORER_KAFKA_CONSUMER_SESSION_TIMEOUT_MS": "6000",
         "SCORER_KAFKA_CONSUMER_HEARTBEAT_INTERVAL_MS": "1000",
     }
-    pair = [trial.keep(name, **SLOW, **short) for name in ("a", "b")]
+    pair = [trial.keep(name, **LONG, **short) for name in ("a", "b")]
     for kept in pair:
         kept.scorer.wait_assigned()
     for i in trial.pieces(trial.times(12, 4)):

@@ -17,7 +17,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import Enum
 
-PRODUCE, OFFSET_COMMIT, END_TXN, TXN_OFFSET_COMMIT = 0, 8, 26, 28
+from tests.faults.answers import error_codes
+
+# Seconds after which the connection of a request that is held back is reset.
+LATE_S = 1.0
 # Frames that wait in one direction of one connection; a sender with more is held back.
 WAITING = 1000
 ENDLESS = 1 << 60
@@ -44,6 +47,28 @@ class Rule:
 
 
 @dataclass
+class LateRequest:
+    """A request that arrives after the client has repeated it on another connection.
+
+    The proxy holds it back and resets its connection. It is due when answers to requests of the
+    kinds `then` have passed, in that order.
+    """
+
+    api_key: int
+    then: list[int]
+    by_itself: bool  # it is delivered as soon as it is due
+    body: bytes = b""
+    target: int = 0  # the broker's port
+    due: bool = False
+    answer: bytes = b""
+
+    def codes(self) -> set[int]:
+        """Return the error codes that the broker answered; 0: it took the request."""
+        (version,) = struct.unpack_from(">h", self.body, 2)
+        return error_codes(self.api_key, version, self.answer)
+
+
+@dataclass
 class Route:
     """One broker's way: clients connect to `port` and are passed on to `target`."""
 
@@ -58,6 +83,8 @@ class Connection:
 
     client: asyncio.StreamWriter
     broker: asyncio.StreamWriter
+    target: int  # the broker's port
+    asked: dict[int, int] = field(default_factory=dict)  # api keys by correlation id
     swallow: set[int] = field(default_factory=set)  # correlation ids whose answer is dropped
     flowing: asyncio.Event = field(default_factory=asyncio.Event)  # requests are not held
     reset_at: set[int] = field(default_factory=set)  # ... at whose answer the connection is reset
@@ -85,6 +112,8 @@ class Proxy:
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._rules: dict[int, Rule] = {}
+        self._late: LateRequest | None = None
+        self._delivering: asyncio.Task[None] | None = None  # held, or it might be collected
         self._delay_s = self._jitter_s = 0.0
         self._bytes_a_second: float = ENDLESS
 
@@ -108,10 +137,11 @@ class Proxy:
             self._loop.call_soon_threadsafe(each.passing.clear)
 
     def heal(self) -> None:
-        """Pass all again, at full speed, and forget the rules."""
+        """Pass all again, at full speed, and forget the rules and a request that is late."""
         self._delay_s = self._jitter_s = 0.0
         self._bytes_a_second = ENDLESS
         self._rules.clear()
+        self._late = None
         for connection in tuple(self._connections):
             self._loop.call_soon_threadsafe(connection.flowing.set)
         for each in self._routes:
@@ -133,6 +163,15 @@ class Proxy:
         """Act on the next `times` requests of an api key; the rule counts how often it did."""
         rule = self._rules[api_key] = Rule(act, times)
         return rule
+
+    def late(self, api_key: int, then: Sequence[int], *, by_itself: bool = True) -> LateRequest:
+        """Hold the next request of an api key back until answers of those in `then` have passed."""
+        self._late = LateRequest(api_key, list(then), by_itself)
+        return self._late
+
+    def deliver(self, late: LateRequest) -> None:
+        """Deliver a request that is late; return when the broker has answered."""
+        self._call(self._deliver(late))
 
     def connections(self) -> int:
         """Return how many clients are connected now."""
@@ -184,7 +223,7 @@ class Proxy:
             except OSError:  # the broker is down
                 return
             stack.callback(onward.transport.abort)
-            connection = Connection(writer, onward)
+            connection = Connection(writer, onward, route.target)
             connection.flowing.set()
             self._connections.add(connection)
             stack.callback(self._connections.discard, connection)
@@ -235,6 +274,13 @@ class Proxy:
     def _request(self, connection: Connection, body: bytes) -> bool:
         """Tell whether a request is passed on; note what is to be done with its answer."""
         api_key, _, correlation = struct.unpack_from(">hhi", body)
+        late = self._late
+        if late is not None and late.api_key == api_key and not late.body:
+            late.body, late.target = body, connection.target
+            connection.flowing.clear()
+            self._loop.call_later(LATE_S, connection.reset)
+            return False
+        connection.asked[correlation] = api_key
         rule = self._rules.get(api_key)
         if rule is None or rule.left <= 0:
             return True
@@ -251,6 +297,7 @@ class Proxy:
     def _answer(self, connection: Connection, body: bytes) -> bool:
         """Tell whether an answer is passed on."""
         (correlation,) = struct.unpack_from(">i", body)
+        self._follow(connection.asked.pop(correlation, None))
         if correlation in connection.reset_at:
             connection.reset()
             return False
@@ -258,3 +305,21 @@ class Proxy:
             connection.swallow.discard(correlation)
             return False
         return True
+
+    def _follow(self, api_key: int | None) -> None:
+        """Note an answer that passes; deliver a late request that waited for it alone."""
+        late = self._late
+        if late is None or late.due or not late.body or api_key != late.then[0]:
+            return
+        del late.then[0]
+        if not late.then:
+            late.due = True
+            if late.by_itself:
+                self._delivering = self._loop.create_task(self._deliver(late))
+
+    async def _deliver(self, late: LateRequest) -> None:
+        """Send a late request to its broker, on a connection that no client knows."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", late.target)
+        writer.write(struct.pack(">i", len(late.body)) + late.body)
+        late.answer = await reader.readexactly(int.from_bytes(await reader.readexactly(4)))
+        writer.close()

@@ -64,7 +64,7 @@ def run_row(
         try:
             row.act(one)
             one.finish(scale.drain_s)
-            result = one.verdict()
+            result = one.verdict(row.allowed)
         except (TimeoutError, AssertionError, subprocess.TimeoutExpired) as exc:
             error = str(exc)
     finished = Finished(row, guarantee, time.monotonic() - begun, result, error)

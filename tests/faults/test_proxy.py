@@ -11,7 +11,9 @@ from contextlib import contextmanager
 import pytest
 
 from stream_scorer.local_kafka import free_ports
-from tests.faults.proxy import END_TXN, PRODUCE, Act, Proxy
+from tests.faults.answers import END_TXN, PRODUCE
+from tests.faults.proxy import Act, Proxy
+from tests.integration.stream import wait_for
 
 SHORT_S = 0.3
 
@@ -195,3 +197,26 @@ def test_broker_that_is_down_ends_its_clients_connection() -> None:
         contextlib.suppress(ConnectionResetError),
     ):
         assert sock.recv(1) == b""
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_late_request_arrives_after_its_repetition_on_another_connection(
+    proxy: Proxy, port: int, echo: Echo, *, by_itself: bool
+) -> None:
+    late = proxy.late(END_TXN, [END_TXN, PRODUCE], by_itself=by_itself)
+    with connected(port) as sock:
+        sock.sendall(request(END_TXN, 1, bytes(7)))
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+    assert echo.seen == [], "the broker has seen nothing"
+    with connected(port) as sock:
+        sock.sendall(request(END_TXN, 2) + request(PRODUCE, 3))
+        answer_of(sock)
+        answer_of(sock)
+    assert late.due
+    if not by_itself:
+        assert echo.seen == [END_TXN, PRODUCE]
+        proxy.deliver(late)
+    wait_for("its answer", lambda: bool(late.answer))
+    assert echo.seen == [END_TXN, PRODUCE, END_TXN]
+    assert late.codes() == {0}

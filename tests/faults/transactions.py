@@ -6,15 +6,14 @@ import time
 from confluent_kafka import IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from tests.faults.processes import SLOW
-from tests.faults.proxy import END_TXN, Act
+from tests.faults.answers import END_TXN
+from tests.faults.processes import LONG, SLOW
+from tests.faults.proxy import Act
 from tests.faults.registry import row
 from tests.faults.trial import Trial
 from tests.integration.stream import wait_for
 
 EOS = ("exactly-once",)
-# Transactions long enough for a fault to come into the middle of one.
-LONG = {**SLOW, "SCORER_COMMIT_INTERVAL_MS": "2000"}
 # Seconds: a transaction's time-out, and how often the broker looks for those that have timed out.
 TIME_OUT_S, LOOKS_S = 10.0, 10.0
 # Seconds after a pause in which the end of a transaction may still be under way.

@@ -246,15 +246,16 @@ class Trial:
             return False
         return all(at.offset >= end for at, end in zip(held, ends, strict=True))
 
-    def verdict(self) -> Result:
-        """Let the verifier judge; return what it found."""
+    def verdict(self, allowed: Sequence[str] = ()) -> Result:
+        """Let the verifier judge; return what it found, without what is `allowed`."""
         self._order({"end": self.figures})
         self.verifier.communicate(timeout=VERIFY_S)
         path = self.stream.folder / "result.json"
         if not path.exists():
             raise BrokenError(f"the verifier ended with {self.verifier.returncode}")
         result = Result(**json.loads(path.read_text()))
-        result = replace(result, repeated=result.repeated + self.repeated)
+        broken = {what: text for what, text in result.broken.items() if what not in allowed}
+        result = replace(result, repeated=result.repeated + self.repeated, broken=broken)
         if self.clean and result.repeated:
             raise BrokenError(f"{result.repeated} repeated by a clean stop: {result.line()}")
         return result
