@@ -266,8 +266,8 @@ class KafkaSource:
             raise KafkaTrouble(
                 f"{place}: group {self._group!r} has committed nothing, or Kafka has forgotten it "
                 "(after a week without a member, by default), and "
-                "SCORER_KAFKA_CONSUMER_AUTO_OFFSET_RESET=error lets it begin nowhere; to begin by intent: "
-                f"{clients.reset_command(self._group, at, '--to-earliest')}"
+                "SCORER_KAFKA_CONSUMER_AUTO_OFFSET_RESET=error lets it begin nowhere; to begin by "
+                f"intent: {clients.reset_command(self._group, at, '--to-earliest')}"
             )
         what = (
             f"{low - held.offset} records are gone: it begins at {low}"
