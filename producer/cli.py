@@ -23,6 +23,7 @@ from stream_scorer.config import Settings
 from stream_scorer.errors import BadInput, DeliveryError
 from stream_scorer.finite import FiniteRange
 from stream_scorer.flags import settings_options
+from stream_scorer.logs import last_line
 from stream_scorer.registry import connect
 
 # A run that died may hide behind somebody else's open transaction, and each partition's end counts.
@@ -184,7 +185,7 @@ def end(options: Options, reading: Reading, summary: Summary, seen: Signals) -> 
         again = "with --resume FILE it could go on from there"
     if seen.received is not None:
         name = signal.Signals(seen.received).name
-        click.echo(f"stream-scorer: stopped by {name}; {again}", err=True)
+        last_line(f"stopped by {name}; {again}", 128 + seen.received)
         return 128 + seen.received
     if summary.failed:
         raise DeliveryError(f"{summary.failed:,} not delivered: {summary.failure}; {again}")

@@ -1,14 +1,17 @@
 """The command line: finds the command, prints an error as one line, sets the exit code."""
 
+import io
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
-from stream_scorer import __version__
+from stream_scorer import __version__, standard_error
 from stream_scorer.errors import ScorerError
 from stream_scorer.lazy import LazyGroup, ReaderGoneError
 from stream_scorer.logs import last_line
+from stream_scorer.standard_error import leave
 
 COMMANDS = {
     "run": "stream_scorer.run:run",
@@ -51,19 +54,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = cli.main(arguments, prog_name="stream-scorer", standalone_mode=False)
     except ScorerError as exc:
         last_line(str(exc), exc.exit_code)
-        sys.exit(exc.exit_code)
+        leave(exc.exit_code)
     except click.ClickException as exc:
-        exc.show()
-        sys.exit(exc.exit_code)
+        text = io.StringIO()
+        exc.show(text)
+        standard_error.write(text.getvalue())
+        leave(exc.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        leave(130)
     except ReaderGoneError:  # the reader of our output went away: `... | head`
         sys.stderr.close()
-        sys.exit(141)
+        leave(141)
     except OSError as exc:  # what is not met where it happens: a full disk behind our output
         last_line(f"{exc.filename or 'output'}: {exc.strerror}", 1)
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
+        leave(1)
+    except Exception:  # noqa: BLE001 - ours: Python's own last word may wait for ever
+        standard_error.write(traceback.format_exc())
+        leave(1)
+    leave(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Log lines: for people, or as JSON for machines; each names its event."""
 
 import logging
-import sys
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
+
+from stream_scorer import standard_error
 
 Format = Literal["text", "json"]
 OTHER = "other"  # a library's own
@@ -43,9 +44,46 @@ class AsJson(logging.Formatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
+class Handler(logging.Handler):
+    """Writes to standard error; where that takes nothing, lines are left out and counted."""
+
+    def __init__(self) -> None:
+        """Begin with nothing left out."""
+        super().__init__()
+        self._left_out = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, behind one that says how many were left out before it."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler of `logging` does
+            self.handleError(record)
+            return
+        if self._left_out:
+            about = event("lines_left_out", count=self._left_out)
+            line = f"{self.format(lost(self._left_out, about))}\n{line}"
+        if standard_error.write(f"{line}\n"):
+            self._left_out = 0
+        else:
+            self._left_out += 1
+
+
+def lost(count: int, about: dict[str, object]) -> logging.LogRecord:
+    """Return the record that says how many lines were left out."""
+    return logging.makeLogRecord(
+        {
+            "name": __name__,
+            "levelno": logging.WARNING,
+            "levelname": "WARNING",
+            "msg": f"{count} lines of the log were left out: standard error took nothing",
+            **about,
+        }
+    )
+
+
 def begin(form: Format, *, level: int = logging.INFO, worker: int | None = None) -> None:
     """Write to standard error from now on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler()
     name = "" if worker is None else f"worker {worker}: "
     text = logging.Formatter(f"%(asctime)s %(levelname)s {name}%(message)s")
     handler.setFormatter(AsJson(worker) if form == "json" else text)
@@ -66,5 +104,4 @@ def last_line(text: str, exit_code: int) -> None:
                 {"name": "stream_scorer", "levelname": "CRITICAL", "msg": text, **about}
             )
         )
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    standard_error.write(f"{line}\n")

@@ -1,6 +1,5 @@
 """`stream-scorer run`: the settings become objects, and the objects run until a signal."""
 
-import faulthandler
 import gc
 import logging
 import threading
@@ -12,7 +11,7 @@ from functools import partial
 import click
 from prometheus_client import CollectorRegistry
 
-from stream_scorer import clients, logs
+from stream_scorer import clients, logs, standard_error
 from stream_scorer.certificates import expose as expose_certificates
 from stream_scorer.challenger import Challenger
 from stream_scorer.codecs import decoder_maker
@@ -107,7 +106,7 @@ def work(
             extra=event("started", sha256=model.sha256, threshold=settings.threshold, port=port),
         )
         listening(port)
-        service.run()
+        service.run(drained=signals.committed)
     logger.info("Stopped; all that was scored is committed", extra=event("stopped"))
 
 
@@ -234,5 +233,5 @@ def watch(health: Health) -> None:
     """End the process if the loop hangs, in a call of the client that never returns."""
     while health.live()[0]:
         time.sleep(1)
-    faulthandler.dump_traceback(all_threads=True)
+    standard_error.write_stacks()
     end(f"hangs: {health.live()[1]}")

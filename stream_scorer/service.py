@@ -95,12 +95,12 @@ class Service:
         """Let the loop raise this instead of its next turn; another thread may call it."""
         self._failure = exc
 
-    def run(self) -> None:
+    def run(self, *, drained: Callable[[], None] = lambda: None) -> None:
         """Join the group, turn until stopped, commit what is done, leave the group.
 
-        Raises KafkaTrouble if that last commit was not possible. If a turn raises, nothing is
-        committed and the group is not left politely: the caller ends the process, and the next one
-        goes on from the last commit.
+        `drained` is called once all that was scored is committed. Raises KafkaTrouble if that last
+        commit was not possible. If a turn raises, nothing is committed and the group is not left
+        politely: the caller ends the process, and the next one goes on from the last commit.
         """
         self._source.subscribe(self.rebalanced, self._guarantee.anchor)
         self._health.beat(self._clock(), partitions=0)  # a first poll that hangs is noticed, too
@@ -117,6 +117,8 @@ class Service:
                     f"the last commit was not possible for {LAST_COMMIT_TIMEOUT_S:.0f} s: {AGAIN}"
                 )
             self._source.poll(1, IDLE_S)
+        if not self._given_up:
+            drained()
         self._source.close()
         if self._given_up:
             raise KafkaTrouble(f"the last commit was undone: {AGAIN}")

@@ -27,6 +27,7 @@ class Signals:
         self._deadline_s = deadline_s
         self._stop: Callable[[], None] = leave
         self._reload: Callable[[], None] = lambda: None
+        self._committed = False
         self._heard, self._tell = socket.socketpair()  # the number of each signal, as a byte
         self._tell.settimeout(0)
         signal.set_wakeup_fd(self._tell.fileno())
@@ -38,11 +39,17 @@ class Signals:
         """Call `stop` at SIGTERM and SIGINT from now on, and `reload` at SIGHUP."""
         self._stop, self._reload = stop, reload
 
+    def committed(self) -> None:
+        """Exit with 0 at the deadline from now on: what is left to do changes nothing."""
+        self._committed = True
+
     def _hear(self) -> None:
         while self._heard.recv(1)[0] == signal.SIGHUP:
             self._reload()
         self._stop()
         time.sleep(self._deadline_s)  # later signals change nothing
+        if self._committed:
+            leave()
         end(
             f"not stopped {self._deadline_s:.0f} s after the signal: what was scored since the "
             "last commit will be scored again"
@@ -50,7 +57,7 @@ class Signals:
 
 
 def leave() -> None:
-    """End a process that has done nothing yet."""
+    """End a process that has done nothing yet, or all that it had to do."""
     os._exit(0)
 
 

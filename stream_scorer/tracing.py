@@ -7,12 +7,15 @@ from typing import Any, Protocol
 
 from stream_scorer import __version__
 from stream_scorer.config import Settings
+from stream_scorer.deadline import HungError, within
 from stream_scorer.extras import extra
 from stream_scorer.records import Alert, Headers
 
 # W3C trace context: what a transaction's headers may bring, and an alert's carry on.
 CARRIED = ("traceparent", "tracestate")
 NOTHING = contextlib.nullcontext()
+# Seconds that the last spans may take after the last commit; a stop has 14 in all.
+CLOSE_S = 2.0
 
 
 class Traces(Protocol):
@@ -96,8 +99,9 @@ class Traced:
         return [(name, value.encode()) for name, value in carrier.items()]
 
     def close(self) -> None:
-        """Send what has not been sent; a collector that is away costs a few seconds at most."""
-        self._provider.shutdown()
+        """Send what has not been sent, for CLOSE_S at most: its retries are no reason to stay."""
+        with contextlib.suppress(HungError):
+            within(self._provider.shutdown, CLOSE_S)
 
 
 def carried(headers: Any) -> dict[str, str]:  # noqa: ANN401 - the client's list of pairs
@@ -124,6 +128,9 @@ def open_traces(settings: Settings) -> Traces:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     own = {"service.name": "stream-scorer", "service.version": __version__}
     # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win, as everywhere.
-    provider = TracerProvider(resource=Resource(own).merge(Resource.create()))
+    # `close` ends it: at the interpreter's end it would wait for its retries once more.
+    provider = TracerProvider(
+        resource=Resource(own).merge(Resource.create()), shutdown_on_exit=False
+    )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Traced(provider)

@@ -1,19 +1,19 @@
 """Runs the faust application until a signal, or ends the process with a line: it never hangs on."""
 
 import asyncio
-import faulthandler
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
 import traceback
 from pathlib import Path
 
+from stream_scorer import standard_error
 from stream_scorer.config import Settings
 from stream_scorer.errors import ScorerError
 from stream_scorer.health import Health
+from stream_scorer.logs import last_line
 from stream_scorer.monitor.application import Application
 from stream_scorer.monitor.board import Board
 from stream_scorer.monitor.places import Topics
@@ -45,17 +45,16 @@ class Ending:
         if not self.asked.is_set():  # what faust's parts say while they stop is no failure
             text = str(exc)
             if not isinstance(exc, ScorerError):  # Kafka's, faust's or our own mistake
-                traceback.print_exception(exc)
+                standard_error.write("".join(traceback.format_exception(exc)))
                 text = f"{type(exc).__name__}: {exc}"
             end(" ".join(text.split()), stacks=False)
 
 
 def end(why: str, *, stacks: bool = True) -> None:
     """End the process with a line; threads of faust's would keep it alive."""
-    sys.stderr.write(f"stream-scorer: {why}\n")
+    last_line(why, 1)
     if stacks:
-        faulthandler.dump_traceback(all_threads=True)
-    sys.stderr.flush()
+        standard_error.write_stacks()
     os._exit(1)
 
 

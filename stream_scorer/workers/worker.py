@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import threading
+import traceback
 
 from pydantic import ValidationError
 
+from stream_scorer import standard_error
 from stream_scorer.config import Settings, explain
 from stream_scorer.errors import ScorerError
 from stream_scorer.logs import last_line
@@ -37,6 +39,9 @@ def main() -> int:
     except ScorerError as exc:
         last_line(f"worker {number}: {exc}", exc.exit_code)
         return exc.exit_code
+    except Exception:  # noqa: BLE001 - ours: Python's own last word may wait for ever
+        standard_error.write(traceback.format_exc())
+        return 1
     return 0
 
 
@@ -47,4 +52,4 @@ def end_with_supervisor() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    standard_error.leave(main())

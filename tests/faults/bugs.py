@@ -236,8 +236,8 @@ class SlowOnce(Scorer):
 class LeavesOpen(Service):
     """Ends with a transaction begun, written to and not ended."""
 
-    def run(self) -> None:
-        super().run()
+    def run(self, *, drained: Callable[[], None] = lambda: None) -> None:
+        super().run(drained=drained)
         self._guarantee.begin().produce(self.topic(), b"{}", b"t0")
         self._guarantee.begin().flush(10)
 
