@@ -84,5 +84,7 @@ def printable(text: str) -> str:
 
 def why(alert: dict[str, Any]) -> str:
     """Return an alert's reasons in a few words: feature, value, effect on the log-odds."""
-    reasons = alert["reasons"]
-    return ", ".join(f"{r['feature']}={r['value']:.4g} (+{r['effect']:.1f})" for r in reasons)
+    reasons = [f"{r['feature']}={r['value']:.4g} (+{r['effect']:.1f})" for r in alert["reasons"]]
+    if unexplained := alert.get("unexplained"):
+        reasons.append(f"not known for {', '.join(unexplained)}")
+    return ", ".join(reasons)

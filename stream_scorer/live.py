@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from stream_scorer import values
 from stream_scorer.logs import event
 from stream_scorer.metrics import Metrics
-from stream_scorer.model import Model
+from stream_scorer.model import Model, first_line
 from stream_scorer.records import Outcome, Output, Partition, Record, place_of
 from stream_scorer.scorer import Scorer, Timed, untimed
 
@@ -182,7 +182,7 @@ def try_out(candidate: Candidate, records: Sequence[Record], champion: Outcome) 
     try:
         outcome = replace(candidate.scorer, challenger=None)(scored)
     except Exception as exc:  # noqa: BLE001 - onnxruntime's errors have no base class but this
-        return f"cannot score: {str(exc).splitlines()[0] if str(exc) else type(exc).__name__}"
+        return f"cannot score: {first_line(exc)}"
     if outcome.dead_letters:
         reject = outcome.dead_letters[0].reject
         return f"rejects what the old one scores: {reject.code}, {reject.reason}"

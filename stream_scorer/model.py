@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
 
-from stream_scorer.errors import BadInput
+from stream_scorer.errors import BadInput, Unfit
 from stream_scorer.records import Matrix, Vector
 
 BUNDLE_SCHEMA = "1"
@@ -27,6 +27,17 @@ GOLDEN_S = 10.0
 # A bundle of 30 features and 160 units is 60 kB; a file beyond this is not one of ours.
 LARGEST_FILE_BYTES = 256 * 1024 * 1024
 onnxruntime.disable_telemetry_events()  # a bank's scorer tells nobody anything
+# What onnxruntime raises of a row that the model does not take, or a batch that has such a row: an
+# index beyond a table, an unknown category, a division by zero, a shape that depends on the data.
+REFUSALS = (
+    onnx_errors.InvalidArgument,
+    onnx_errors.Fail,
+    onnx_errors.RuntimeException,
+    onnx_errors.NotImplemented,
+    onnx_errors.EPFail,
+)
+# What an error says if memory is short. That is no row's fault.
+MEMORY_IS_SHORT = ("allocate memory", "bad_alloc", "bad allocation")
 ONNX_FLOAT64, ONNX_FLOAT32 = "tensor(double)", "tensor(float)"
 
 
@@ -117,20 +128,54 @@ class Model:
     def score(self, matrix: Matrix) -> tuple[Vector, Vector]:
         """Return logit and probability, float32 (rows,), of raw float64 (rows, features).
 
-        NaN where the model takes no such row, as one whose number of a category it never had.
+        NaN for a row that the model does not take, as one whose category it never saw. Raises Unfit
+        if memory is short, or if the model takes each row but not all of them at once.
         """
         try:
             return self.run(matrix)
-        except InvalidArgument:
-            if len(matrix) == 1:
-                return np.full(1, np.nan, np.float32), np.full(1, np.nan, np.float32)
-        parts = [self.score(row) for row in np.split(matrix, len(matrix))]
+        except REFUSALS as exc:
+            return self._without_refused(matrix, exc)[0]
+
+    def _without_refused(
+        self, matrix: Matrix, error: Exception
+    ) -> tuple[tuple[Vector, Vector], bool]:
+        """Return logit and probability of rows that failed together, and whether one is refused.
+
+        The half without a refused row is scored in one call, so one such row among n costs about
+        2 log2(n) calls.
+        """
+        rows = len(matrix)
+        why = first_line(error)
+        if any(text in str(error) for text in MEMORY_IS_SHORT):
+            raise Unfit(f"model {self.name} {self.version} cannot score {rows} rows: {why}")
+        if rows == 1:
+            return (np.full(1, np.nan, np.float32), np.full(1, np.nan, np.float32)), True
+        parts, refused = [], False
+        for half in np.array_split(matrix, 2):
+            try:
+                parts.append(self.run(half))
+            except REFUSALS as exc:
+                part, refused_here = self._without_refused(half, exc)
+                parts.append(part)
+                refused |= refused_here
+        if not refused:
+            raise Unfit(
+                f"model {self.name} {self.version} cannot score {rows} rows at once, but each of "
+                f"them alone: {why}"
+            )
         logits, probabilities = zip(*parts, strict=True)
-        return np.concatenate(logits), np.concatenate(probabilities)
+        return (np.concatenate(logits), np.concatenate(probabilities)), True
 
     def run(self, matrix: Matrix) -> tuple[Vector, Vector]:
-        """Return the same of rows that the model takes; onnxruntime raises where it does not."""
+        """Return the same of rows that the model takes; raises one of REFUSALS where it does not.
+
+        A model whose output depends on its rows may leave some out without an error.
+        """
         logit, probability = self.session.run(["logit", "probability"], {"features": matrix})
+        if not len(logit) == len(probability) == len(matrix):
+            raise onnx_errors.Fail(
+                f"{len(matrix)} rows gave {len(logit)} logits and {len(probability)} probabilities"
+            )
         return logit, probability
 
 
@@ -148,6 +193,11 @@ def score_within(seconds: float, model: Model, matrix: Matrix) -> tuple[Vector, 
     return logit, probability
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of onnxruntime's, or its name where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def warm_up(model: Model, rows: int) -> None:
     """Score the batch shapes to come: the first call of a shape allocates in onnxruntime.
 
@@ -159,7 +209,7 @@ def warm_up(model: Model, rows: int) -> None:
         except Exception as exc:  # onnxruntime's errors have no base class but this
             raise BadInput(
                 f"model {model.name} {model.version} cannot score {count} rows at once: "
-                f"{str(exc).splitlines()[0]}"
+                f"{first_line(exc)}"
             ) from exc
 
 
@@ -178,7 +228,7 @@ def open_session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
     try:
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # onnxruntime's errors have no base class but this
-        raise BadInput(f"model {path} cannot be opened: {str(exc).splitlines()[0]}") from exc
+        raise BadInput(f"model {path} cannot be opened: {first_line(exc)}") from exc
     inputs = {each.name: each.type for each in session.get_inputs()}
     outputs = {each.name: each.type for each in session.get_outputs()}
     if inputs != {"features": ONNX_FLOAT64}:
@@ -264,7 +314,7 @@ def check_golden_rows(path: Path, model: Model, golden: dict[str, Any]) -> None:
         logit, probability = score_within(GOLDEN_S, model, matrix)
         alone = score_within(GOLDEN_S, model, matrix[:1])[1]
     except Exception as exc:  # onnxruntime's errors have no base class but this
-        raise BadInput(f"model {path} cannot score: {str(exc).splitlines()[0]}") from exc
+        raise BadInput(f"model {path} cannot score: {first_line(exc)}") from exc
     if logit.shape != expected.shape or probability.shape != expected.shape:
         raise BadInput(f"model {path} gives shape {probability.shape}: want {expected.shape}")
     off = np.abs(probability - expected)

@@ -1,9 +1,10 @@
 """Why a row alerted: which features, set to a typical value, would lower its log-odds most."""
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
+from stream_scorer.errors import Unfit
 from stream_scorer.model import Model
 from stream_scorer.records import Matrix, Vector
 
@@ -24,35 +25,55 @@ class Reason(TypedDict):
     text: str
 
 
+class Explanation(NamedTuple):
+    """Why one row alerted, as far as it is known."""
+
+    reasons: list[Reason]  # at most three, the strongest first
+    unexplained: list[str]  # features whose typical value the model does not take in this row
+
+
 def explain(
     model: Model, rows: Matrix, logit: Vector, *, largest_bytes: int = LARGEST_COPIES_BYTES
-) -> list[list[Reason]]:
-    """Return at most three reasons, the strongest first, for each raw row (rows, features).
+) -> list[Explanation]:
+    """Return why each raw row (rows, features) alerted.
 
     Occlusion: for each feature a copy of the row is scored with that feature at its baseline.
     `logit` is float32 (rows,). A row's reasons do not depend on the rows beside it; so many rows
     are done at once as have copies of `largest_bytes`.
     """
     at_once = max(1, largest_bytes // (8 * rows.shape[1] ** 2))
-    found: list[list[Reason]] = []
+    found: list[Explanation] = []
     for start in range(0, len(rows), at_once):
         part = slice(start, start + at_once)
         effects = occlude(model, rows[part], logit[part])
         found += [
-            strongest(model, row, effect) for row, effect in zip(rows[part], effects, strict=True)
+            Explanation(strongest(model, row, effect), unexplained(model, effect))
+            for row, effect in zip(rows[part], effects, strict=True)
         ]
     return found
 
 
 def occlude(model: Model, rows: Matrix, logit: Vector) -> Vector:
-    """Return by how much each feature's baseline lowers the logit, float32 (rows, features)."""
+    """Return by how much each feature's baseline lowers the logit, float32 (rows, features).
+
+    NaN where the model does not take the row with that value: no error of an explanation may keep
+    an alert back.
+    """
     count, width = rows.shape
     copies = np.repeat(rows, width, axis=0).reshape(count, width, width)
-    each = np.arange(width)
-    copies[:, each, each] = model.baseline
-    without, _ = model.score(copies.reshape(-1, width))
+    columns = np.arange(width)
+    copies[:, columns, columns] = model.baseline
+    try:
+        without, _ = model.score(copies.reshape(-1, width))
+    except Unfit:
+        return np.full((count, width), np.nan, np.float32)
     effect: Vector = logit[:, np.newaxis] - without.reshape(count, width)
-    return np.where(np.isfinite(effect), effect, np.float32(0))
+    return np.where(np.isfinite(effect), effect, np.float32(np.nan))
+
+
+def unexplained(model: Model, effect: Vector) -> list[str]:
+    """Return the features whose part in one row is not known; effect is (features,)."""
+    return [model.feature_names[i] for i in np.flatnonzero(np.isnan(effect)).tolist()]
 
 
 def strongest(model: Model, row: Matrix, effect: Vector) -> list[Reason]:

@@ -131,7 +131,7 @@ class Scorer:
         row: Matrix,
         logit: float,
         probability: float,
-        why: list[reasons.Reason],
+        why: reasons.Explanation,
     ) -> Alert:
         """Build the alert of one row (features,); the same record and model give the same bytes."""
         transaction_id = self._transaction_id(record)

@@ -139,7 +139,7 @@ def scored(batch: pa.RecordBatch, model: Model, threshold: float) -> pa.RecordBa
     if len(alerts):
         explained = reasons.explain(model, matrix[good[alerts]], logit[alerts])
         for place, each in zip(good[alerts].tolist(), explained, strict=True):
-            why[place] = each
+            why[place] = each.reasons
     added = [
         spread(probability, good, batch.num_rows),
         spread(logit, good, batch.num_rows),

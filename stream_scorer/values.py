@@ -1,12 +1,11 @@
 """The JSON that we publish: alert, score, disagreement, handover; without a clock in it."""
 
 import hashlib
-from collections.abc import Sequence
 
 import msgspec
 
 from stream_scorer.model import Model
-from stream_scorer.reasons import Reason
+from stream_scorer.reasons import Explanation
 from stream_scorer.records import Matrix, Partition, Record
 
 ALERT_SCHEMA = 1
@@ -25,10 +24,11 @@ def alert(  # noqa: PLR0913 - what an alert says
     threshold: float,
     logit: float,
     probability: float,
-    why: Sequence[Reason],
+    why: Explanation,
     row: Matrix,
 ) -> bytes:
     """Return an alert's value; `row` is float64 (features,), raw, in the model's order."""
+    unexplained = {"unexplained": why.unexplained} if why.unexplained else {}
     place = f"{record.topic()}\n{record.partition()}\n{record.offset()}"
     identity = f"{cluster_id}\n{place}\n{model.sha256}"
     return encode(
@@ -41,9 +41,10 @@ def alert(  # noqa: PLR0913 - what an alert says
             "logit": logit,
             "threshold": threshold,
             "model": named(model),
-            "reasons": why,
+            "reasons": why.reasons,
             "source": source(record),
             "features": dict(zip(model.feature_names, row.tolist(), strict=True)),
+            **unexplained,
         }
     )
 

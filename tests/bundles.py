@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
@@ -94,6 +95,72 @@ def write_table(path: Path) -> Path:
     return save(path, nodes, constants, taken, metadata(golden=text))
 
 
+def nodes_of(kind: str) -> list[NodeProto]:
+    """Return nodes from `V1`, float32 (batch, 1), to `logit`, which do not take every row.
+
+    "encoder": categories 0, 2, 4 and 9, an error for others; "division": by V1 - 5 as whole
+    numbers; "shape": rows with V1 of 500 and more are left out.
+    """
+    if kind == "encoder":
+        return [
+            helper.make_node("Cast", ["V1"], ["category"], to=TensorProto.INT64),
+            helper.make_node(
+                "OneHotEncoder",
+                ["category"],
+                ["one_hot"],
+                domain="ai.onnx.ml",
+                cats_int64s=[0, 2, 4, 9],
+                zeros=0,
+            ),
+            helper.make_node("Reshape", ["one_hot", "four"], ["rows"]),
+            helper.make_node("MatMul", ["rows", "weights"], ["column"]),
+            helper.make_node("Reshape", ["column", "flat"], ["logit"]),
+        ]
+    if kind == "division":
+        return [
+            helper.make_node("Cast", ["V1"], ["whole"], to=TensorProto.INT64),
+            helper.make_node("Sub", ["whole", "five"], ["divisor"]),
+            helper.make_node("Div", ["ten", "divisor"], ["quotient"]),
+            helper.make_node("Cast", ["quotient"], ["column"], to=TensorProto.FLOAT),
+            helper.make_node("Reshape", ["column", "flat"], ["logit"]),
+        ]
+    return [
+        helper.make_node("Less", ["V1", "limit"], ["small"]),
+        helper.make_node("Reshape", ["small", "flat"], ["kept"]),
+        helper.make_node("Compress", ["V1", "kept"], ["column"], axis=0),
+        helper.make_node("Reshape", ["column", "flat"], ["logit"]),
+    ]
+
+
+def write_refusing(path: Path, kind: str) -> Path:
+    """Write a bundle that does not take every row, of a kind of `nodes_of`; return its path."""
+    constants = [
+        numpy_helper.from_array(np.array(1), "second"),
+        numpy_helper.from_array(np.array([-1]), "flat"),
+        numpy_helper.from_array(np.array([-1, 4]), "four"),
+        numpy_helper.from_array(np.array([[-3], [-1], [1], [6]], dtype=np.float32), "weights"),
+        numpy_helper.from_array(np.array(5), "five"),
+        numpy_helper.from_array(np.array(10), "ten"),
+        numpy_helper.from_array(np.array(500, dtype=np.float32), "limit"),
+    ]
+    nodes = [
+        helper.make_node("Gather", ["features", "second"], ["of_V1"], axis=1),
+        helper.make_node("Cast", ["of_V1"], ["narrow"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["narrow", "flat"], ["V1"]),
+        *nodes_of(kind),
+        helper.make_node("Sigmoid", ["logit"], ["probability"]),
+    ]
+    used = {name for node in nodes for name in node.input}
+    constants = [constant for constant in constants if constant.name in used]
+    taken = helper.make_tensor_value_info("features", TensorProto.DOUBLE, ["batch", len(NAMES)])
+    features = [(0.0, 0.0, 20.0), (10.0, 9.0, 0.0), (0.0, 2.0, 0.0), (5.0, 4.0, 900.0)]
+    save(path, nodes, constants, taken, metadata(golden=None))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = session.run(["logit", "probability"], {"features": np.array(features)})
+    golden = {"features": features, "logit": found[0].tolist(), "probability": found[1].tolist()}
+    return save(path, nodes, constants, taken, metadata(golden=json.dumps(golden)))
+
+
 def save(
     path: Path,
     nodes: Sequence[NodeProto],
@@ -112,7 +179,8 @@ def save(
         ],
         constants,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    imports = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=9)
     helper.set_model_props(model, entries)
     path.write_bytes(model.SerializeToString())
     return path

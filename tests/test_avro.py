@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from producer.avro import AvroEncoder
 from stream_scorer.codecs.alerts import ALERT as AVRO_ALERT
-from stream_scorer.codecs.alerts import as_json, to_avro
-from stream_scorer.codecs.avro import AvroDecoder, Layout, understand
+from stream_scorer.codecs.alerts import EARLIER, as_json, parsed, to_avro
+from stream_scorer.codecs.avro import AvroDecoder, Layout, understand, write_record
 from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.errors import BadInput, RegistryTrouble
 from stream_scorer.events import Event
@@ -472,7 +472,8 @@ ALERT = st.fixed_dictionaries(
             }
         ),
         "features": st.dictionaries(TEXT, REAL, max_size=5),
-    }
+    },
+    optional={"unexplained": st.lists(TEXT, min_size=1, max_size=3)},
 )
 
 
@@ -488,7 +489,16 @@ def in_order(value: Any, schema: Any) -> Any:
         return value
     if schema["type"] == "array":
         return [in_order(each, schema["items"]) for each in value]
-    return {each["name"]: in_order(value[each["name"]], each["type"]) for each in schema["fields"]}
+    there = [field for field in schema["fields"] if field["name"] in value]
+    return {field["name"]: in_order(value[field["name"]], field["type"]) for field in there}
+
+
+@given(ALERT)
+def test_alert_of_an_earlier_release_is_still_read(alert: dict[str, Any]) -> None:
+    alert.pop("unexplained", None)
+    value = msgspec.json.encode(in_order(alert, json.loads(EARLIER)))
+    written = write_record(9, parsed(EARLIER), msgspec.json.decode(value))
+    assert as_json(written) == value
 
 
 def test_alert_of_the_scorer_itself_goes_into_the_schema(tiny: Model) -> None:

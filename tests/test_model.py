@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from onnx.external_data_helper import set_external_data
 from onnxruntime import InferenceSession
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
-from stream_scorer.errors import BadInput
-from stream_scorer.model import Model, score_within, warm_up
+from stream_scorer.errors import BadInput, Unfit
+from stream_scorer.model import REFUSALS, Model, score_within, warm_up
 from tests.bundles import GOLDEN, NAMES, logit, metadata, probability, write_bundle
 
 
@@ -241,3 +243,58 @@ def test_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadInput, match="no regular file"):
         Model.load(tmp_path / "pipe")
+
+
+class Refusing:
+    """A session that fails as it is told to, and scores everything else as 0."""
+
+    def __init__(self, fails: Callable[[NDArray[np.float64]], bool], error: Exception) -> None:
+        self.fails, self.error, self.calls = fails, error, 0
+
+    def run(self, _: object, feed: dict[str, NDArray[np.float64]]) -> list[NDArray[np.float32]]:
+        self.calls += 1
+        if self.fails(feed["features"]):
+            raise self.error
+        return [np.zeros(len(feed["features"]), dtype=np.float32)] * 2
+
+
+def refusing(
+    tiny: Model, fails: Callable[[NDArray[np.float64]], bool], error: Exception
+) -> tuple[Model, Refusing]:
+    session = Refusing(fails, error)
+    return replace(tiny, session=session), session
+
+
+def rows_of(count: int, *, bad: Sequence[int] = ()) -> NDArray[np.float64]:
+    matrix = np.zeros((count, 3))
+    matrix[list(bad)] = 7.0
+    return matrix
+
+
+def has_bad(matrix: NDArray[np.float64]) -> bool:
+    return bool((matrix == 7.0).any())
+
+
+@pytest.mark.parametrize("error", REFUSALS)
+def test_row_that_the_model_does_not_take_has_no_score(tiny: Model, error: type[Exception]) -> None:
+    model, session = refusing(tiny, has_bad, error("not that one"))
+    logit, probability = model.score(rows_of(1024, bad=[700]))
+    assert np.flatnonzero(np.isnan(logit)).tolist() == [700]
+    assert np.flatnonzero(np.isnan(probability)).tolist() == [700]
+    assert session.calls <= 2 * 10 + 1, "halves, not rows"
+
+
+def test_batch_that_no_single_row_explains_is_one_line(tiny: Model) -> None:
+    model, _ = refusing(tiny, lambda matrix: len(matrix) > 1, Fail("one\nat a time"))
+    with pytest.raises(
+        Unfit, match=r"tiny 7 cannot score 2 rows at once, but each of them alone: one$"
+    ):
+        model.score(rows_of(4))
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_memory_that_is_short_is_no_rows_fault(tiny: Model, rows: int) -> None:
+    error = RuntimeException("Failed to allocate memory for requested buffer of size 8")
+    model, _ = refusing(tiny, lambda _: True, error)
+    with pytest.raises(Unfit, match=f"cannot score {rows} rows: Failed to allocate memory"):
+        model.score(rows_of(rows))

@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 import numpy as np
 import pytest
 from confluent_kafka import Message
@@ -15,7 +17,7 @@ from stream_scorer.model import Model, warm_up
 from stream_scorer.offline import FileRecord
 from stream_scorer.records import Headers, Outcome
 from stream_scorer.scorer import Scorer
-from tests.bundles import probability, write_table
+from tests.bundles import probability, write_refusing, write_table
 from tests.records import FRAUD, GOOD, P0, TOPIC, event, record
 
 
@@ -182,6 +184,37 @@ def test_row_that_the_model_does_not_take_is_dead_lettered_and_changes_no_other(
     assert outcome.logit.tolist() == [4.5, -1.5]
     assert codes(scorer(rows[1:2])) == ["NONFINITE"], "alone as well"
     assert outcome.next_offsets == {P0: 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "refused"), [("encoder", 3.0), ("division", 5.0), ("shape", 500.0)]
+)
+@pytest.mark.parametrize("bad", [[0], [5], [9], [2, 3], [0, 4, 9], list(range(10))], ids=str)
+def test_rows_that_the_model_does_not_take_are_dead_letters_and_their_neighbours_are_scored(
+    tmp_path: Path, kind: str, refused: float, bad: list[int]
+) -> None:
+    model = Model.load(write_refusing(tmp_path / "refusing.onnx", kind))
+    warm_up(model, 10)
+    scorer = make_scorer(model)
+    values = [refused if i in bad else (4.0 if i % 2 else 9.0) for i in range(10)]
+    outcome = scorer([record(i, event(V1=value)) for i, value in enumerate(values)])
+    assert [letter.record.offset() for letter in outcome.dead_letters] == bad
+    assert set(codes(outcome)) == {"NONFINITE"}
+    alone = [scorer([record(0, event(V1=values[i]))]) for i in range(10) if i not in bad]
+    assert outcome.logit.tolist() == [one.logit.item() for one in alone]
+    assert outcome.next_offsets == {P0: 10}
+
+
+def test_alert_whose_copy_the_model_does_not_take_is_published_and_says_what_is_not_known(
+    tmp_path: Path,
+) -> None:
+    path = write_refusing(tmp_path / "encoder.onnx", "encoder")
+    model = replace(Model.load(path), baseline=np.array([0.0, 3.0, 20.0]))
+    outcome = make_scorer(model)([record(0, event(V1=9.0)), record(1, event(V1=4.0))])
+    (alert,) = [msgspec.json.decode(each.value) for each in outcome.alerts]
+    assert alert["reasons"] == []
+    assert alert["unexplained"] == ["V1"]
+    assert outcome.dead_letters == []
 
 
 def test_score_that_is_not_finite_is_dead_lettered_never_compared(scorer: Scorer) -> None:

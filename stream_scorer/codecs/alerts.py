@@ -22,8 +22,18 @@ def record(name: str, /, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSO
     }
 
 
-# Registered under `<topic of the alerts>-value`; the fields are those of values.alert.
-ALERT = json.dumps(
+def with_unexplained(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with what was added since: behind the others, so that both can be told."""
+    added = {
+        "name": "unexplained",
+        "type": {"type": "array", "items": "string"},
+        "default": [],
+    }
+    return {**schema, "fields": [*schema["fields"], added]}
+
+
+# The schema before `unexplained`: what an earlier release wrote is read by it.
+EARLIER = json.dumps(
     record(
         "Alert",
         schema_version="int",
@@ -51,16 +61,18 @@ ALERT = json.dumps(
         features={"type": "map", "values": "double"},
     )
 )
+# Registered under `<topic of the alerts>-value`; the fields are those of values.alert.
+ALERT = json.dumps(with_unexplained(json.loads(EARLIER)))
 
 
 @cache
-def parsed() -> Any:  # noqa: ANN401 - fastavro's
-    """Return the schema as fastavro wants it; raise BadInput where that is not installed."""
+def parsed(schema: str = ALERT) -> Any:  # noqa: ANN401 - fastavro's
+    """Return a schema as fastavro wants it; raise BadInput where that is not installed."""
     try:
         from fastavro import parse_schema
     except ImportError as exc:
         raise BadInput(MISSING_EXTRA) from exc
-    return parse_schema(json.loads(ALERT))
+    return parse_schema(json.loads(schema))
 
 
 def require_reader(settings: Settings) -> None:
@@ -74,7 +86,7 @@ def to_avro(value: bytes, *, schema_id: int) -> bytes:
     schema = parsed()
     from stream_scorer.codecs.avro import write_record
 
-    return write_record(schema_id, schema, msgspec.json.decode(value))
+    return write_record(schema_id, schema, {"unexplained": [], **msgspec.json.decode(value)})
 
 
 @overload
@@ -90,14 +102,17 @@ def as_json(value: bytes | None) -> bytes | None:
 
 
 def read_avro(value: bytes) -> Mapping[str, Any] | None:
-    """Return an alert of this release's schema, None if the bytes are none."""
-    try:
-        schema = parsed()
-    except BadInput:  # who is told to expect Avro has been asked for it at the start
-        return None
+    """Return an alert of this release's schema or the one before, None if the bytes are none."""
     from stream_scorer.codecs.avro import UNREADABLE, read_record
 
-    try:
-        return read_record(schema, value)
-    except UNREADABLE:
-        return None
+    for schema in (ALERT, EARLIER):
+        try:
+            alert = dict(read_record(parsed(schema), value))
+        except BadInput:  # who is told to expect Avro has been asked for it at the start
+            return None
+        except UNREADABLE:
+            continue
+        if not alert.get("unexplained"):
+            alert.pop("unexplained", None)
+        return alert
+    return None

@@ -98,9 +98,9 @@ def leading(model: Model, start: Mapping[str, float]) -> list[str]:
     """Return the features to turn first: the reasons, or what could raise the score most."""
     row = matrix(model, start)
     logit, _ = model.score(row)
-    (reasons,) = explain(model, row, logit)
+    ((reasons, _),) = explain(model, row, logit)
     if reasons:
-        return [each["feature"] for each in reasons]
+        return [reason["feature"] for reason in reasons]
     ends = limits(model, start)
     names = list(model.feature_names)
     turned = np.repeat(row, 2 * len(names), axis=0)
@@ -114,7 +114,7 @@ def judge(model: Model, values: Mapping[str, float]) -> Verdict:
     """Return what the model says; the effects are those of occlusion, as an alert's reasons."""
     row = matrix(model, values)
     logit, probability = model.score(row)
-    effects = occlude(model, row, logit)[0]
+    effects = np.nan_to_num(occlude(model, row, logit)[0])
     usual = typical(model)
     order = np.argsort(-np.abs(effects), kind="stable")[:SHOWN].tolist()
     names = [model.feature_names[i] for i in order]

@@ -47,7 +47,7 @@ def draw_detail(desk: "Desk", detail: Detail) -> None:
     if desk.person.may(Role.ANALYST):
         buttons(desk, row)
         ui.link("What if its features were others?", f"/model?{urlencode({'alert': row.alert_id})}")
-    draw_reasons(body.get("reasons") or [])
+    draw_reasons(body.get("reasons") or [], body.get("unexplained") or [])
     draw_others("Other alerts of this transaction", desk, detail.same)
     around = [*reversed(detail.before), *detail.after]
     draw_others("Neighbours in time", desk, around)
@@ -105,11 +105,19 @@ def buttons(desk: "Desk", row: Listed) -> None:
         quiet(desk, "Assign to nobody", lambda: desk.assign(row, ""))
 
 
-def draw_reasons(reasons: Sequence[dict[str, Any]]) -> None:
-    """Draw the reasons as bars to the right (towards fraud) or to the left, and in words."""
-    if not reasons:
+def draw_reasons(reasons: Sequence[dict[str, Any]], unexplained: Sequence[object]) -> None:
+    """Draw the reasons as bars to the right (towards fraud) or to the left, and in words.
+
+    `unexplained` names features whose part in the score is not known.
+    """
+    if not (reasons or unexplained):
         return
     Words("h2", "Why")
+    if unexplained:
+        text = ", ".join(map(str, unexplained))
+        Words("p", f"Not known for {text}: the model does not take a typical value there.")
+    if not reasons:
+        return
     names = [str(each["feature"]) for each in reasons]
     effects = [float(each["effect"]) for each in reasons]
     draw_bars(names, effects)
