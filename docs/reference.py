@@ -118,6 +118,7 @@ def codes() -> str:
         ("`LIMIT`", "beyond `SCORER_LARGEST_RECORD_BYTES`, or nested too deeply"),
         ("`DUPLICATE`", "a key stands twice, with `SCORER_DUPLICATE_KEYS=reject`"),
         ("`HEADERS`", "a header's name is not UTF-8"),
+        ("`UNREADABLE`", "a batch that cannot be unpacked, with `SCORER_UNREADABLE=dead-letter`"),
     )
     return (
         f"# Codes\n\n## Exit codes\n\n{table(('code', 'means'), exits)}\n\n"

@@ -239,6 +239,9 @@ class Settings(BaseModel):
     oversize: Literal["truncate", "whole"] = Field(
         "truncate", description="How the dead letter of a larger record is kept."
     )
+    unreadable: Literal["stop", "dead-letter"] = Field(
+        "stop", description="What is done at a compressed batch that cannot be unpacked."
+    )
     dead_letters_in_a_row: int = Field(
         1000, ge=0, description="Stop if more records in a row cannot be scored; 0: never."
     )

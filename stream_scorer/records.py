@@ -32,6 +32,42 @@ class Record(Protocol):
     def timestamp(self) -> tuple[int, int]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableBatch:
+    """Stands among the records for a batch that the client cannot unpack; it has no bytes."""
+
+    of: Partition
+    first: int  # offset
+    end: int  # the first offset behind it
+    compressed_bytes: int  # -1: not known
+    why: str  # the client's reason
+
+    def topic(self) -> str:
+        """Return the topic."""
+        return self.of[0]
+
+    def partition(self) -> int:
+        """Return the partition's number."""
+        return self.of[1]
+
+    def offset(self) -> int:
+        """Return the first offset."""
+        return self.first
+
+    def key(self) -> None:
+        """Return none."""
+
+    def value(self) -> None:
+        """Return none."""
+
+    def headers(self) -> None:
+        """Return none."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Return Kafka's way to say that there is none."""
+        return 0, -1
+
+
 def place_of(record: Record) -> Place:
     """Return where a record stands."""
     return record.topic() or "", record.partition() or 0, record.offset() or 0
@@ -53,6 +89,7 @@ Code = Literal[
     "LIMIT",
     "DUPLICATE",
     "HEADERS",
+    "UNREADABLE",
 ]
 
 

@@ -38,6 +38,7 @@ from stream_scorer.stall import Stalls, has_records
 from stream_scorer.topic_id import TopicId, describe
 from stream_scorer.tracing import UNTRACED, Traces, open_traces
 from stream_scorer.transaction import ExactlyOnce
+from stream_scorer.unreadable import end_of_batch
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,13 @@ def assemble(
     group = settings.group_id
     topic_id = TopicId(topic, partial(describe, clients.admin(settings), topic), group=group)
     source = KafkaSource(
-        consumer, topic, group=group, first=first, stalls=stalls, topic_id=topic_id
+        consumer,
+        topic,
+        group=group,
+        first=first,
+        stalls=stalls,
+        topic_id=topic_id,
+        end_of_batch=partial(end_of_batch, settings) if settings.unreadable != "stop" else None,
     )
     broken = clients.broken_connections(settings)
     make = partial(clients.output_producer, settings, broken)

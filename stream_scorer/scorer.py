@@ -21,6 +21,7 @@ from stream_scorer.records import (
     Output,
     Record,
     Reject,
+    UnreadableBatch,
     place_text,
 )
 from stream_scorer.screening import find_nonfinite, find_outside, find_too_large, read_headers
@@ -54,6 +55,8 @@ class Scorer:
         `timed` is called with "decode", "score", "reasons" and, if there is one, "challenger"
         around those stages.
         """
+        if isinstance(records[0], UnreadableBatch):  # it comes alone
+            return self._put_aside(records[0])
         with timed("decode"):
             policy, names = self.policy, self.model.feature_names
             headers, unreadable = read_headers(records)
@@ -123,6 +126,22 @@ class Scorer:
             comparison=comparison,
             skipped=skipped,
             doubled=len(doubled),
+        )
+
+    def _put_aside(self, batch: UnreadableBatch) -> Outcome:
+        """Return the outcome of a batch that cannot be unpacked: one dead letter without bytes."""
+        size = "" if batch.compressed_bytes < 0 else f" of {batch.compressed_bytes} bytes"
+        reason = f"a batch{size} at offsets {batch.first} to {batch.end - 1}: {batch.why}"
+        no_scores = np.empty(0, dtype=np.float32)
+        return Outcome(
+            model_sha256=self.model.sha256,
+            alerts=[],
+            dead_letters=[DeadLetter(batch, None, Reject("UNREADABLE", reason))],
+            scores=[],
+            matrix=np.empty((0, len(self.model.feature_names))),
+            logit=no_scores,
+            probability=no_scores,
+            next_offsets={batch.of: batch.end},
         )
 
     def _alert(

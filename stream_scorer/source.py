@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -12,9 +13,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from stream_scorer import clients
 from stream_scorer.errors import KafkaTrouble, Unfit
 from stream_scorer.logs import event
-from stream_scorer.records import NextOffsets, Partition, Rebalanced
+from stream_scorer.records import NextOffsets, Partition, Rebalanced, Record, UnreadableBatch
 from stream_scorer.stall import Stalls
 from stream_scorer.topic_id import TopicId
+from stream_scorer.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +54,10 @@ HARMLESS = {
     KafkaError._PARTITION_EOF,  # noqa: SLF001
     KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - a rebalance follows and says what we own
 }
-
-
-# There are no bytes that could be dead-lettered. A checksum that is wrong may be right next time;
-# zstd that unpacks to more than receive.message.max.bytes (100 MB) stays so.
-UNREADABLE = {
-    KafkaError._BAD_COMPRESSION,  # noqa: SLF001 - librdkafka's own names
-    KafkaError._BAD_MSG,  # noqa: SLF001
-}
+# How the client tells the size of a batch that it cannot unpack, in its text of the error.
+BATCH_BYTES = re.compile(r"of (\d+) bytes")
+# Gives the offset behind an unreadable batch, by its partition and first offset.
+EndOfBatch = Callable[[Partition, int], int | None]
 
 
 class KafkaSource:
@@ -69,7 +67,7 @@ class KafkaSource:
     is kept and raised by the next `poll`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         consumer: Consumer,
         topic: str,
@@ -78,11 +76,14 @@ class KafkaSource:
         first: str = "earliest",
         stalls: Stalls | None = None,
         topic_id: TopicId | None = None,
+        end_of_batch: EndOfBatch | None = None,
     ) -> None:
         """Read `topic` with `consumer`, once subscribed.
 
         `group` is what its hints name. `first` is where a group starts that has committed nothing:
         "earliest", "latest" or "error".
+        `end_of_batch` finds the end of a batch that cannot be unpacked, which is then handed out as
+        an UnreadableBatch; without it such a batch is an error.
         `stalls` looks for partitions that give nothing, `topic_id` for another topic of this name,
         if there is one.
         """
@@ -100,6 +101,8 @@ class KafkaSource:
         self._failure: Unfit | None = None
         self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
         self._stalls = stalls
+        self._end_of_batch = end_of_batch
+        self._unreadable: dict[Partition, tuple[int, str]] = {}  # first offset, what was said
         self._empty_polls = self._handed = 0
         self._topic_id = topic_id
         self._note = topic_id.note if topic_id else ""
@@ -121,8 +124,10 @@ class KafkaSource:
             on_lost=partial(self._told, "lost"),
         )
 
-    def poll(self, limit: int, timeout_s: float) -> Sequence[Message]:
+    def poll(self, limit: int, timeout_s: float) -> Sequence[Record]:
         """Return up to `limit` records, none if `timeout_s` passes without one.
+
+        A batch that cannot be unpacked comes alone, as an UnreadableBatch.
 
         The first is waited for; the rest is what has been fetched already. So at one record a
         second no record waits for others, and under backlog batches are full.
@@ -135,6 +140,8 @@ class KafkaSource:
             self._begin_or_stop(TopicPartition(*partition))
         if self._rewind:
             self._go_back()
+        if self._unreadable:
+            return self._pass_over()
         try:
             first = self._consumer.poll(timeout_s)
             batch = [] if first is None else [first]
@@ -173,6 +180,7 @@ class KafkaSource:
     def rewind(self) -> None:
         """Go back to the offsets that the broker holds, before anything more is handed out."""
         self._rewind = True
+        self._unreadable.clear()
 
     def membership(self) -> object | None:
         """Return the live group metadata, None if we are no member now."""
@@ -231,14 +239,40 @@ class KafkaSource:
             logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))
             return True
         if error.code() in UNREADABLE:
-            at = f"{message.topic()}:{message.partition()}"
-            raise KafkaTrouble(
-                f"{message.topic()}[{message.partition()}]: what begins at offset "
-                f"{message.offset()} cannot be read: {error.str()}; if it stays so, to go on by "
-                f"intent, NEXT beyond it: "
-                f"{clients.reset_command(self._group, at, '--to-offset NEXT')}"
-            )
+            partition = (message.topic() or "", message.partition() or 0)
+            if self._end_of_batch is None:
+                raise self._unreadable_error(partition, message.offset(), error)
+            self._unreadable.setdefault(partition, (message.offset() or 0, error.str()))
+            return True
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
+
+    def _unreadable_error(
+        self, partition: Partition, offset: int | None, error: KafkaError
+    ) -> KafkaTrouble:
+        """Return the error that says where a batch cannot be read, and the ways on."""
+        topic, number = partition
+        reset = clients.reset_command(self._group, f"{topic}:{number}", "--to-offset NEXT")
+        return KafkaTrouble(
+            f"{topic}[{number}]: what begins at offset {offset} cannot be read: {error.str()}; if "
+            "it stays so, SCORER_UNREADABLE=dead-letter puts it aside and goes on behind it; or, "
+            "with all scorers stopped and the right READ on group and topic, NEXT being the first "
+            f"offset behind it: {reset}"
+        )
+
+    def _pass_over(self) -> Sequence[UnreadableBatch]:
+        """Find the end of one batch that cannot be unpacked, and go on behind it.
+
+        What was fetched before it has been handed out by then.
+        """
+        partition, (first, said) = self._unreadable.popitem()
+        if self._end_of_batch is None or partition not in self._owned:
+            return []
+        end = self._end_of_batch(partition, first)
+        self._consumer.seek(TopicPartition(*partition, first if end is None else end))
+        if end is None:  # it was not the batch that was wrong, but its way to us
+            return []
+        size = BATCH_BYTES.search(said)
+        return [UnreadableBatch(partition, first, end, int(size[1]) if size else -1, said)]
 
     def _begin_or_stop(self, partition: TopicPartition) -> None:
         """Begin where nothing was ever committed; raise KafkaTrouble where records are gone.
@@ -403,6 +437,8 @@ class KafkaSource:
         else:
             self._owned -= changed
             self._gone |= changed
+            for partition in changed:
+                self._unreadable.pop(partition, None)
 
 
 def stop_unless_transient(exc: KafkaException) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from confluent_kafka import Message
 from rich.console import Console
 
+from stream_scorer.codecs.json import JsonDecoder
 from stream_scorer.dead_letters import letters
 from stream_scorer.dead_letters.choosing import Choice, to_moment
 from stream_scorer.dead_letters.counting import Entry, Tallies, chosen
@@ -27,9 +28,11 @@ from stream_scorer.dead_letters.show_command import (
 )
 from stream_scorer.dead_letters.showing import as_object, count_table, entry_table, summary
 from stream_scorer.errors import BadInput
-from stream_scorer.records import Headers
+from stream_scorer.model import Model
+from stream_scorer.records import Headers, UnreadableBatch
+from stream_scorer.scorer import Scorer
 from tests.dead_letters import FAILED_MS, Topic, letter_headers
-from tests.records import record
+from tests.records import TOPIC, record
 
 CARD = b'{"card": "4111111111111111"'
 
@@ -78,6 +81,28 @@ def test_an_attempt_that_is_no_sound_number_counts_as_the_first(said: bytes | No
     letter = letter_of(changed("dlq.attempt", said))
     assert isinstance(letter, Letter)
     assert letter.attempt == 1
+
+
+def test_a_batch_that_cannot_be_unpacked_has_a_letter_without_bytes(tiny: Model) -> None:
+    batch = UnreadableBatch((TOPIC, 0), 7, 11, 4980, "Local: Invalid compressed data")
+    scorer = Scorer(tiny, JsonDecoder(tiny.feature_names), 0.8, "c")
+    outcome = scorer([batch])
+    assert outcome.next_offsets == {(TOPIC, 0): 11}
+    (dead_letter,) = outcome.dead_letters
+    found = letters.written(dead_letter, group="g", app="a", sha256="s", now_ms=1, largest=10)
+    assert (found.key, found.value) == (None, None)
+    headers = {name: (text or b"").decode() for name, text in found.headers}
+    assert headers["dlq.id"] == f"{TOPIC}/0/7"
+    assert headers["dlq.code"] == "UNREADABLE"
+    assert headers["dlq.reason"] == (
+        "a batch of 4980 bytes at offsets 7 to 10: Local: Invalid compressed data"
+    )
+    assert headers["dlq.payload"] == "omitted"
+    assert headers["dlq.payload_bytes"] == "4980"
+    assert headers["dlq.source.last_offset"] == "10"
+    _, letter = letters.read(record(0, None, headers=found.headers))
+    assert isinstance(letter, Letter)
+    assert "not the whole record is there" in letter.flaw(None)
 
 
 def test_a_dead_letter_of_a_redriven_record_counts_on() -> None:

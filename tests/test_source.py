@@ -8,8 +8,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import ClusterMetadata, PartitionMetadata, TopicMetadata
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
+from stream_scorer.records import UnreadableBatch
 from stream_scorer.source import KafkaSource
 from stream_scorer.stall import CONFIRM_S, STALL_S, Stalls
+from stream_scorer.unreadable import find_end
 from tests.fakes import Clock
 from tests.records import GOOD, P0, TOPIC, record
 
@@ -212,6 +214,82 @@ def test_partition_without_a_commit_is_committed_where_it_begins() -> None:
     client.tell("assign", 0, 1)()
     (places,) = client.commits
     assert [(each.partition, each.offset) for each in places] == [(0, 3)]
+
+
+UNPACKED = "Decompression (codec 0x4) of message at 7 of 4980 bytes failed: Local: Invalid"
+
+
+def unreadable(offset: int) -> Message:
+    return record(offset, None, error=KafkaError(KafkaError._BAD_COMPRESSION, UNPACKED))
+
+
+def test_batch_that_cannot_be_unpacked_stops_and_names_the_ways_on() -> None:
+    source, _ = attach(ListClient([record(6, GOOD), unreadable(7)]))
+    with pytest.raises(KafkaTrouble) as raised:
+        source.poll(10, 0)
+    text = str(raised.value)
+    assert f"{TOPIC}[0]: what begins at offset 7 cannot be read: Decompression" in text
+    assert "SCORER_UNREADABLE=dead-letter" in text
+    assert "the right READ on group and topic" in text
+    assert "--to-offset NEXT --execute" in text
+
+
+def test_batch_that_cannot_be_unpacked_comes_alone_behind_the_records_before_it() -> None:
+    client = ListClient([record(6, GOOD), unreadable(7), unreadable(7)], held={0: 6})
+    asked: list[tuple[object, int]] = []
+    source = KafkaSource(
+        client,  # type: ignore[arg-type]
+        TOPIC,
+        end_of_batch=lambda *place: asked.append(place) or 11,  # type: ignore[func-returns-value]
+    )
+    source.subscribe(lambda *_: None)
+    client.tell("assign", 0)()
+    assert offsets(source.poll(10, 0)) == [6]
+    (batch,) = source.poll(10, 0)
+    assert batch == UnreadableBatch(P0, 7, 11, 4980, UNPACKED)
+    assert client.seeks == [(0, 11)]
+    assert asked == [(P0, 7)]
+    client.ready = [record(11, GOOD)]
+    assert offsets(source.poll(10, 0)) == [11]
+
+
+def test_batch_that_can_be_read_when_it_is_asked_for_again_is_read_again() -> None:
+    client = ListClient([unreadable(7)], held={0: 7})
+    source = KafkaSource(client, TOPIC, end_of_batch=lambda *_: None)  # type: ignore[arg-type]
+    source.subscribe(lambda *_: None)
+    client.tell("assign", 0)()
+    assert source.poll(10, 0) == []
+    assert source.poll(10, 0) == []
+    assert client.seeks == [(0, 7)]
+
+
+@pytest.mark.parametrize("what", ["revoke", "lost", "rewind"])
+def test_batch_that_cannot_be_unpacked_is_forgotten_with_its_partition(what: str) -> None:
+    client = ListClient([unreadable(7)], held={0: 7})
+    source = KafkaSource(client, TOPIC, end_of_batch=lambda *_: 11)  # type: ignore[arg-type]
+    source.subscribe(lambda *_: None)
+    client.tell("assign", 0)()
+    source.poll(10, 0)
+    source.rewind() if what == "rewind" else client.tell(what, 0)()
+    assert source.poll(10, 0) == []
+    assert (0, 11) not in client.seeks
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 8, 9, 1000])
+def test_end_of_a_batch_is_found_by_few_questions(length: int) -> None:
+    asked = []
+
+    def is_inside(offset: int) -> bool:
+        asked.append(offset)
+        return 40 <= offset < 40 + length
+
+    assert find_end(is_inside, 40) == 40 + length
+    assert len(asked) <= 2 + 2 * length.bit_length()
+
+
+def test_batch_behind_an_unreadable_one_is_not_taken_for_it() -> None:
+    # Offsets 44 to 50 are good, from 51 on another batch is unreadable.
+    assert find_end(lambda offset: 40 <= offset < 44, 40) == 44
 
 
 @pytest.mark.parametrize(("first", "begins"), [("earliest", [3]), ("latest", [90]), ("error", [])])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from stream_scorer.records import DeadLetter, Headers, Record, place_text
+from stream_scorer.records import DeadLetter, Headers, Record, UnreadableBatch, place_text
 from stream_scorer.screening import read_headers
 
 DLQ_VERSION = "1"
@@ -68,6 +68,9 @@ def written(
     If its key, value and headers have more than `largest` bytes (None: any number is taken), the
     value is cut, and a key or headers of more than TRUNCATED_BYTES are left out.
 
+    Of a batch that cannot be unpacked there are no bytes: `dlq.payload` is "omitted",
+    `dlq.payload_bytes` the size of the compressed batch, and `dlq.source.last_offset` its last one.
+
     A forged `dlq.` header of its own is dropped. Only `dlq.attempt`, which `redrive` puts on a
     record, is carried on: a number from 1 to 999, anything else counts as 1.
     """
@@ -95,6 +98,12 @@ def written(
         "payload_sha256": hashlib.sha256(value or b"").hexdigest(),
         "payload_bytes": str(len(value or b"")),
     }
+    if isinstance(record, UnreadableBatch):
+        ours |= {
+            "payload": "omitted",
+            "payload_bytes": str(record.compressed_bytes),
+            "source.last_offset": str(record.end - 1),
+        }
     if full:
         return Written(key, value, own + prefixed(ours))
     return Written(

@@ -174,13 +174,15 @@ def test_no_size_stops_the_scorer_and_a_dead_letter_fits_the_usual_topic(stream:
     assert scorer.stop() == 0
 
 
-def send_large(stream: Stream, key: str, value: bytes, codec: str) -> None:
-    """Send one record; a broker may not have heard of the topic's new size."""
+def send_large(stream: Stream, key: str, value: bytes, codec: str, *, records: int = 1) -> None:
+    """Send so many records as one batch; a broker may not have heard of the topic's new size."""
     producer = Producer(
         {
             "bootstrap.servers": stream.bootstrap,
             "compression.type": codec,
-            "message.max.bytes": 120_000_000,
+            "message.max.bytes": 200_000_000,
+            "batch.size": 200_000_000,
+            "linger.ms": 500,
             "queue.buffering.max.kbytes": 400_000,
         }
     )
@@ -188,9 +190,10 @@ def send_large(stream: Stream, key: str, value: bytes, codec: str) -> None:
     def taken() -> bool:
         errors: list[object] = []
         topic = stream.settings.transactions_topic
-        producer.produce(topic, value, key, on_delivery=lambda error, _: errors.append(error))
+        for _ in range(records):
+            producer.produce(topic, value, key, on_delivery=lambda error, _: errors.append(error))
         assert producer.flush(60) == 0
-        return errors == [None]
+        return errors == [None] * records
 
     wait_for(f"{key} to be taken", taken)
 
@@ -201,8 +204,38 @@ def test_a_batch_that_cannot_be_unpacked_stops_the_scorer_and_says_where(stream:
     send_large(stream, "bomb", b"0" * 110_000_000, "zstd")
     scorer = stream.start()
     assert scorer.process.wait(60) == 1
-    assert f"{topic}[0]: what begins at offset 1 cannot be read" in scorer.text().splitlines()[-1]
+    last = scorer.text().splitlines()[-1]
+    assert f"{topic}[0]: what begins at offset 1 cannot be read" in last
+    assert "SCORER_UNREADABLE=dead-letter" in last
     assert stream.committed() <= 1
+
+
+@pytest.mark.parametrize("guarantee", ["at-least-once", "exactly-once"])
+def test_a_batch_that_cannot_be_unpacked_is_put_aside_and_reading_goes_on_behind_it(
+    stream: Stream, guarantee: str
+) -> None:
+    good = event(Model.load(SHIPPED_MODEL))
+    for name in ("a", "b", "c"):
+        stream.send([(f"{name}{number}", good) for number in range(3)])
+        if name == "a":
+            send_large(stream, "several", b"0" * 40_000_000, "zstd", records=4)
+        if name == "b":
+            send_large(stream, "one", b"0" * 110_000_000, "zstd")
+    scorer = stream.start(
+        SCORER_UNREADABLE="dead-letter",
+        SCORER_GUARANTEE=guarantee,
+        SCORER_SCORES_TOPIC=stream.settings.scores_topic,
+    )
+    stream.wait_committed(14)
+    assert scorer.stop() == 0
+    scored = [json.loads(m.value() or b"") for m in stream.read(stream.settings.scores_topic)]
+    wanted = [f"{name}{number}" for name in ("a", "b", "c") for number in range(3)]
+    assert [score["transaction_id"] for score in scored] == wanted
+    headers: list[Any] = [dict(letter.headers() or []) for letter in stream.dead_letters()]
+    places = [(h["dlq.source.offset"], h["dlq.source.last_offset"]) for h in headers]
+    assert places == [(b"3", b"6"), (b"10", b"10")]
+    assert {(h["dlq.code"], h["dlq.payload"]) for h in headers} == {(b"UNREADABLE", b"omitted")}
+    assert all(1_000 < int(h["dlq.payload_bytes"]) < 10_000 for h in headers)
 
 
 def test_topic_of_nothing_but_bad_records_stops_the_scorer_before_it_is_drained(
