@@ -22,16 +22,21 @@ from tests.console.postgres import postgres
 from tests.integration.watched import Watch, watching
 
 SCORERS = ("scorer-1", "scorer-2")
+KAFKA_COMMANDS = {
+    "kafka-topics.sh": "TopicCommand",
+    "kafka-consumer-groups.sh": "consumer.group.ConsumerGroupCommand",
+}
 
 
 def make_topics(bootstrap: str, folder: Path) -> None:
-    """Run topics.sh with Kafka's own command, which is a Java class in the jars."""
-    script = folder / "kafka-topics.sh"
+    """Run topics.sh with Kafka's own commands, which are Java classes in the jars."""
     tools = jars_of([f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}"])
     jars = os.pathsep.join(str(jar) for jar in tools)
-    command = f"exec {find_java()} -Xmx128m -cp {jars} org.apache.kafka.tools.TopicCommand"
-    script.write_text(f'#!/bin/sh\n{command} "$@"\n')
-    script.chmod(0o755)
+    for name, tool in KAFKA_COMMANDS.items():
+        script = folder / name
+        command = f"exec {find_java()} -Xmx128m -cp {jars} org.apache.kafka.tools.{tool}"
+        script.write_text(f'#!/bin/sh\n{command} "$@"\n')
+        script.chmod(0o755)
     environ = os.environ | {"KAFKA": bootstrap, "KAFKA_BIN": str(folder), "PARTITIONS": "2"}
     subprocess.run(["/bin/sh", DEPLOY / "kubernetes/base/topics.sh"], env=environ, check=True)
 
