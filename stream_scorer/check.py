@@ -98,9 +98,18 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield attempt("consumer", lambda: reach_as_consumer(settings))
     if settings.alerts_topic in there:
         yield attempt("producer", lambda: reach_as_producer(settings))
+    yield from look_at_topics(admin, settings, there)
+    yield attempt("right on the group", lambda: group_right(admin, settings.group_id))
+
+
+def look_at_topics(admin: AdminClient, settings: Settings, there: list[str]) -> Iterator[Finding]:
+    """Yield what is found of the settings of, and the rights on, the topics that are there."""
     if settings.control_topic in there:
         yield attempt("control topic", lambda: require_compaction(admin, settings.control_topic))
         yield attempt("model asked for", lambda: describe_request(settings))
+    for name in (settings.alerts_topic, settings.scores_topic, settings.dead_letters_topic):
+        if name in there:
+            yield attempt(f"cleanup of {name}", partial(refuse_compaction, admin, name))
     yield attempt("largest record", lambda: compare_sizes(admin, settings, there))
     wanted = {settings.transactions_topic: AclOperation.READ} | dict.fromkeys(
         settings.outputs, AclOperation.WRITE
@@ -110,7 +119,6 @@ def look(settings: Settings) -> Iterator[Finding]:
     if settings.control_topic in there:  # it is written to, and read
         right = partial(topic_right, admin, settings.control_topic, AclOperation.READ)
         yield attempt(f"right to read {settings.control_topic}", right)
-    yield attempt("right on the group", lambda: group_right(admin, settings.group_id))
 
 
 def attempt(what: str, step: Callable[[], str]) -> Finding:
@@ -218,12 +226,33 @@ def compare_sizes(admin: AdminClient, settings: Settings, there: list[str]) -> s
 
 def require_compaction(admin: AdminClient, topic: str) -> str:
     """Check that the control topic keeps its newest request, however old."""
-    asked = ConfigResource(ResourceType.TOPIC, topic)
-    (answer,) = admin.describe_configs([asked], request_timeout=ANSWER_TIMEOUT_S).values()
-    policy = str(answer.result()["cleanup.policy"].value)
+    policy = cleanup_policy(admin, topic)
     if policy != "compact":
         raise ScorerError(f"cleanup.policy of {topic} is {policy}: want compact, or requests go")
     return "compacted"
+
+
+def refuse_compaction(admin: AdminClient, topic: str) -> str:
+    """Check that every record of a topic stays, and that one without a key may be written."""
+    try:
+        policy = cleanup_policy(admin, topic)
+    except KafkaException as exc:
+        if exc.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise
+        return "not known: the right DESCRIBE_CONFIGS on it is missing"
+    if "compact" in policy:
+        raise ScorerError(
+            f"cleanup.policy of {topic} is {policy}: want delete; a compacted topic refuses "
+            "records without a key, which stops run, and keeps only the newest of each key"
+        )
+    return policy
+
+
+def cleanup_policy(admin: AdminClient, topic: str) -> str:
+    """Return the cleanup.policy of a topic; raises KafkaException."""
+    asked = ConfigResource(ResourceType.TOPIC, topic)
+    (answer,) = admin.describe_configs([asked], request_timeout=ANSWER_TIMEOUT_S).values()
+    return str(answer.result()["cleanup.policy"].value)
 
 
 def topic_right(admin: AdminClient, name: str, wanted: AclOperation) -> str:

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from prometheus_client import CollectorRegistry
 
 from stream_scorer.config import Settings
@@ -138,3 +138,32 @@ def test_producer_of_what_was_taken_back_is_asked_nothing_more(
         sink.flush()
     sink.forget()
     sink.flush()
+
+
+class Refusing:
+    """A producer whose broker refuses every record."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Any] = []
+
+    def poll(self, _: float) -> int:
+        return 0
+
+    def produce(self, topic: str, *_: object, on_delivery: Any, **__: object) -> None:
+        self.waiting.append((on_delivery, Message(topic=topic)))
+
+    def flush(self, _: float) -> int:
+        for on_delivery, message in self.waiting:
+            on_delivery(KafkaError(KafkaError.INVALID_RECORD, "failed to validate record"), message)
+        return 0
+
+
+def test_record_that_a_compacted_topic_refuses_says_what_is_wrong_with_the_topic(
+    tiny: Model, outcome: Outcome
+) -> None:
+    producer: Any = Refusing()
+    sink = KafkaSink(Settings(), lambda: producer, Metrics(CollectorRegistry(), tiny), UNTRACED)
+    sink.write(outcome)
+    with pytest.raises(DeliveryError, match=r"did not take .*cleanup\.policy=compact") as raised:
+        sink.flush()
+    assert isinstance(raised.value.__cause__, KafkaException)

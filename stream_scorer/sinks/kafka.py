@@ -20,6 +20,11 @@ from stream_scorer.tracing import Traces
 
 # Seconds. With a batch's own time well below max.poll.interval.ms (120 s), or the group evicts us.
 FLUSH_TIMEOUT_S = 30.0
+# A broker that refuses a record says no more than that it failed to validate it.
+COMPACTED = (
+    "; a topic with cleanup.policy=compact takes no record without a key: want delete, and "
+    "`stream-scorer check` shows which topic it is"
+)
 
 
 Begin = Callable[[], Producer]
@@ -39,7 +44,7 @@ class KafkaSink:
         self._metrics = metrics
         self._traces = traces
         self._producer: Producer | None = None  # that wrote last
-        self._failed: str | None = None
+        self._failed: DeliveryError | None = None
         self._alert_value: Callable[[bytes], bytes] = bytes
         if settings.alerts_format == "avro":
             subject = f"{settings.alerts_topic}-value"
@@ -95,7 +100,7 @@ class KafkaSink:
             waiting = serve(partial(self._producer.flush, FLUSH_TIMEOUT_S))
         failed, self._failed = self._failed, None
         if failed is not None:
-            raise DeliveryError(failed)
+            raise failed
         if waiting:
             raise DeliveryError(
                 f"{waiting} records are not acknowledged after {FLUSH_TIMEOUT_S:.0f} s"
@@ -126,7 +131,10 @@ class KafkaSink:
     def _acked(self, what: str, error: KafkaError | None, message: Message) -> None:
         """Note a failure for `flush`; a callback must not raise."""
         if error is not None and error.code() not in PURGED:
-            self._failed = f"{message.topic()} did not take {what}: {error.str()}"
+            hint = COMPACTED if error.code() == KafkaError.INVALID_RECORD else ""
+            text = f"{message.topic()} did not take {what}: {error.str()}{hint}"
+            self._failed = DeliveryError(text)
+            self._failed.__cause__ = KafkaException(error)
 
     def _output_acked(self, error: KafkaError | None, message: Message) -> None:
         """Note a failure; which score it was is not kept, there are too many."""

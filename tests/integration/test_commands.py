@@ -165,6 +165,17 @@ def test_check_refuses_what_run_refuses(stream: Stream, environ: dict[str, str])
         assert command(name, stream=stream, **environ).returncode == 1
 
 
+@pytest.mark.parametrize("topic", ["alerts_topic", "scores_topic", "dead_letters_topic"])
+def test_check_refuses_a_compacted_topic_of_outcomes(stream: Stream, topic: str) -> None:
+    name = getattr(stream.settings, topic)
+    stream.set_topic(name, "cleanup.policy", "compact,delete")
+    done = command(
+        "check", stream=stream, COLUMNS="300", SCORER_SCORES_TOPIC=stream.settings.scores_topic
+    )
+    assert done.returncode == 1
+    assert f"cleanup.policy of {name} is compact,delete: want delete" in done.stdout
+
+
 @pytest.mark.parametrize("bytes_", ["1000", "1004095"])
 def test_check_refuses_dead_letters_that_are_too_narrow(stream: Stream, bytes_: str) -> None:
     stream.set_topic(stream.settings.dead_letters_topic, "max.message.bytes", bytes_)
