@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 from numpy.typing import NDArray
 
 from producer.generate import generate
-from tests.integration.stream import Stream, fresh_stream
+from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_stream import events, ids
 
 pytestmark = pytest.mark.integration
@@ -81,10 +81,64 @@ def test_group_that_starts_at_the_end_loses_nothing_from_then_on(
     assert ids(stream.scores()) == Counter(f"t{i}" for i in range(ROWS, 2 * ROWS))
 
 
-def test_records_of_partitions_that_are_added_are_scored_from_the_first(
+def forget(stream: Stream) -> None:
+    """Delete the group with its offsets, as Kafka does after a week without a member."""
+    admin = AdminClient({"bootstrap.servers": stream.bootstrap})
+
+    def forgotten() -> bool:
+        (answer,) = admin.delete_consumer_groups([stream.settings.group_id]).values()
+        try:
+            answer.result(30)
+        except KafkaException as exc:  # its last member has just left
+            return bool(exc.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND)
+        return True
+
+    wait_for("the group to be forgotten", forgotten)
+
+
+@pytest.mark.parametrize("guarantee", ["at-least-once", "exactly-once"])
+def test_group_whose_offsets_are_forgotten_says_so_and_where_it_begins(
+    stream: Stream, rows: NDArray[np.float64], guarantee: str
+) -> None:
+    stream.send(events(rows))
+    for run in range(2):
+        scorer = stream.start(SCORER_GUARANTEE=guarantee)
+        stream.wait_committed(ROWS)
+        assert scorer.stop() == 0
+        topic, group = stream.settings.transactions_topic, stream.settings.group_id
+        says = f"Group {group} has committed nothing here and begins {topic}[0] at 0 of 1,000"
+        assert scorer.text().count(says) == 1, run
+        forget(stream)
+    assert set(ids(stream.scores()).values()) == {2}
+
+
+def test_group_that_may_begin_nowhere_stops_when_its_offsets_are_forgotten(
     stream: Stream, rows: NDArray[np.float64]
 ) -> None:
-    soon = {"SCORER_KAFKA_CONSUMER_TOPIC_METADATA_REFRESH_INTERVAL_MS": "1000"}
+    commit(stream, 0)
+    stream.send(events(rows))
+    error = {"SCORER_KAFKA_CONSUMER_AUTO_OFFSET_RESET": "error"}
+    scorer = stream.start(**error)
+    stream.wait_committed(ROWS)
+    assert scorer.stop() == 0
+    forget(stream)
+    scorer = stream.start(**error)
+    assert scorer.process.wait(60) == 1
+    last = scorer.text().splitlines()[-1]
+    assert "has committed nothing, or Kafka has forgotten it" in last
+    assert "--reset-offsets --to-earliest --execute" in last
+    assert set(ids(stream.scores()).values()) == {1}
+
+
+@pytest.mark.parametrize("reset", ["earliest", "error"])
+def test_records_of_partitions_that_are_added_are_scored_from_the_first(
+    stream: Stream, rows: NDArray[np.float64], reset: str
+) -> None:
+    commit(stream, 0)
+    soon = {
+        "SCORER_KAFKA_CONSUMER_TOPIC_METADATA_REFRESH_INTERVAL_MS": "1000",
+        "SCORER_KAFKA_CONSUMER_AUTO_OFFSET_RESET": reset,
+    }
     scorer = stream.start(**soon)
     scorer.wait_assigned()
     admin = AdminClient({"bootstrap.servers": stream.bootstrap})

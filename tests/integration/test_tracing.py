@@ -1,9 +1,10 @@
 """Tracing on a real Kafka: an alert carries its transaction's trace, and a collector gets spans."""
 
 import http.server
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,17 +66,35 @@ def test_alert_carries_the_trace_and_the_collector_gets_spans(
         wait_for("spans", lambda: {"score batch", "alert"} <= set(names))
 
 
-def test_collector_that_is_away_costs_no_transaction(
-    kafka: str, tiny_path: Path, tmp_path: Path
+@contextmanager
+def silent_collector() -> Iterator[str]:
+    """Give the address of a collector that takes connections and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextmanager
+def no_collector() -> Iterator[str]:
+    """Give an address where nobody listens."""
+    yield "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("away", [no_collector, silent_collector])
+def test_collector_that_is_away_costs_no_transaction_and_no_time_of_a_stop(
+    kafka: str,
+    tiny_path: Path,
+    tmp_path: Path,
+    away: Callable[[], AbstractContextManager[str]],
 ) -> None:
-    with fresh_stream(kafka, tmp_path) as stream:
+    with fresh_stream(kafka, tmp_path) as stream, away() as address:
         scorer = stream.start(
             SCORER_TRACING="otlp",
             SCORER_MODEL=str(tiny_path),
-            OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
+            OTEL_EXPORTER_OTLP_ENDPOINT=address,
         )
         scorer.wait_assigned()
         stream.send((f"t{i}", FRAUD) for i in range(500))
         stream.wait_committed(500)
         assert scorer.stop() == 0
+        assert "Stopped; all that was scored is committed" in scorer.text()
         assert len(stream.alerts()) == 500
