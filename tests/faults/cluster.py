@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_scorer.kafka_jars import KAFKA_VERSION
 from stream_scorer.local_kafka import (
     Listener,
     LocalKafka,
@@ -76,7 +77,7 @@ class Cluster:
 
 @contextmanager
 def cluster(*, brokers: int = 1, small_disk: bool = False) -> Iterator[Cluster]:
-    """Run brokers behind a proxy for the length of the `with` block.
+    """Run brokers behind a proxy for the length of the `with` block, of TEST_KAFKA_VERSION if set.
 
     Raises CannotMountError where a small disk is asked for and we may not mount one.
     """
@@ -89,6 +90,11 @@ def cluster(*, brokers: int = 1, small_disk: bool = False) -> Iterator[Cluster]:
             [Listener("DETOUR", "PLAINTEXT", target, announced)] for announced, target in routes
         ]
         kafka = stack.enter_context(
-            local_kafka(brokers=brokers, data=disk.folder if disk else None, listeners=detours)
+            local_kafka(
+                brokers=brokers,
+                data=disk.folder if disk else None,
+                listeners=detours,
+                version=os.environ.get("TEST_KAFKA_VERSION", KAFKA_VERSION),
+            )
         )
         yield Cluster(kafka, proxy, ",".join(f"127.0.0.1:{port}" for port, _ in routes), disk)
