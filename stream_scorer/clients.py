@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from stream_scorer import __version__
-from stream_scorer.broken_connections import DEBUG_GROUP, DEBUG_LEVEL, BrokenConnections
+from stream_scorer.client_log import DEBUG_GROUP, DEBUG_LEVEL, ClientLog
 from stream_scorer.config import KNOWN_KEYS, Settings, variable
 from stream_scorer.errors import BadInput, KafkaTrouble
 from stream_scorer.logs import event
@@ -99,18 +99,18 @@ def producer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) ->
     )
 
 
-def output_producer(settings: Settings, broken: BrokenConnections) -> Producer:
+def output_producer(settings: Settings, client_log: ClientLog) -> Producer:
     """Return a producer for what `run` writes; in exactly-once a transactional one."""
     if settings.guarantee != "exactly-once":
         return producer(settings)
     replica = settings.replica or socket.gethostname()
-    return transactional_producer(settings, f"{settings.group_id}-{replica}", broken)
+    return transactional_producer(settings, f"{settings.group_id}-{replica}", client_log)
 
 
 def transactional_producer(
-    settings: Settings, transactional_id: str, broken: BrokenConnections
+    settings: Settings, transactional_id: str, client_log: ClientLog
 ) -> Producer:
-    """Return a transactional producer that counts in `broken` those of its connections that fail.
+    """Return a transactional producer; `client_log` counts those of its connections that break.
 
     It is connected, unless no broker answers: without a connection `init_transactions` waits for
     half a second before it asks (librdkafka 2.16).
@@ -121,7 +121,7 @@ def transactional_producer(
         {
             **TRANSACTIONAL,
             "transactional.id": transactional_id,
-            "logger": broken,
+            "logger": client_log,
             "debug": ",".join(filter(None, [debug, DEBUG_GROUP])),
             "log_level": DEBUG_LEVEL,
         },
@@ -131,11 +131,10 @@ def transactional_producer(
     return made
 
 
-def broken_connections(settings: Settings) -> BrokenConnections:
-    """Return what counts a producer's broken connections, and shows the log that a person wants."""
-    config = producer_config(settings)
-    wanted = DEBUG_LEVEL if config.get("debug") else config["log_level"]
-    return BrokenConnections(shown=SYSLOG_LEVELS.get(wanted, logging.CRITICAL))
+def client_log(config: Mapping[str, Any]) -> ClientLog:
+    """Return what takes the log of a client with this configuration."""
+    wanted = DEBUG_LEVEL if config.get("debug") else str(config["log_level"])
+    return ClientLog(shown=SYSLOG_LEVELS.get(wanted, logging.CRITICAL))
 
 
 def consumer(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) -> Consumer:
@@ -153,6 +152,8 @@ def admin(settings: Settings, overrides: Mapping[str, Any] = NO_OVERRIDES) -> Ad
 
 def build(client: Callable[[dict[str, Any]], T], settings: Settings, config: dict[str, Any]) -> T:
     """Make a client; raise BadInput that names the setting librdkafka refuses."""
+    if config.get("debug") or str(config["log_level"]) in SYSLOG_LEVELS:
+        config = {"logger": client_log(config), **config}
     try:
         return client(config)
     except (TypeError, ValueError) as exc:  # a callback that is none; the value may be a secret

@@ -36,7 +36,7 @@ REFUSALS = (
     onnx_errors.NotImplemented,
     onnx_errors.EPFail,
 )
-# What an error says if memory is short. That is no row's fault.
+# What an error says if memory is short: a row may ask for too much, or it is no row's fault.
 MEMORY_IS_SHORT = ("allocate memory", "bad_alloc", "bad allocation")
 ONNX_FLOAT64, ONNX_FLOAT32 = "tensor(double)", "tensor(float)"
 
@@ -129,7 +129,7 @@ class Model:
         """Return logit and probability, float32 (rows,), of raw float64 (rows, features).
 
         NaN for a row that the model does not take, as one whose category it never saw. Raises Unfit
-        if memory is short, or if the model takes each row but not all of them at once.
+        if memory is short for any row, or if the model takes each row but not all of them at once.
         """
         try:
             return self.run(matrix)
@@ -146,9 +146,9 @@ class Model:
         """
         rows = len(matrix)
         why = first_line(error)
-        if any(text in str(error) for text in MEMORY_IS_SHORT):
-            raise Unfit(f"model {self.name} {self.version} cannot score {rows} rows: {why}")
         if rows == 1:
+            if any(text in str(error) for text in MEMORY_IS_SHORT) and not self._scores_baseline():
+                raise Unfit(f"model {self.name} {self.version} cannot score one row: {why}")
             return (np.full(1, np.nan, np.float32), np.full(1, np.nan, np.float32)), True
         parts, refused = [], False
         for half in np.array_split(matrix, 2):
@@ -165,6 +165,14 @@ class Model:
             )
         logits, probabilities = zip(*parts, strict=True)
         return (np.concatenate(logits), np.concatenate(probabilities)), True
+
+    def _scores_baseline(self) -> bool:
+        """Tell whether the typical row is scored now: then memory is not short for every row."""
+        try:
+            self.run(self.baseline[np.newaxis])
+        except REFUSALS:
+            return False
+        return True
 
     def run(self, matrix: Matrix) -> tuple[Vector, Vector]:
         """Return the same of rows that the model takes; raises one of REFUSALS where it does not.

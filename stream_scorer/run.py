@@ -148,13 +148,13 @@ def assemble(
         topic_id=topic_id,
         end_of_batch=partial(end_of_batch, settings) if settings.unreadable != "stop" else None,
     )
-    broken = clients.broken_connections(settings)
-    make = partial(clients.output_producer, settings, broken)
+    client_log = clients.client_log(clients.producer_config(settings))
+    make = partial(clients.output_producer, settings, client_log)
     producer = make()
     for output in settings.outputs:  # known from now on: the first alert need not wait
         clients.reach(producer, output, "producer")
     guarantee: Guarantee = (
-        ExactlyOnce(producer, make, source, broken, note=topic_id.note)
+        ExactlyOnce(producer, make, source, client_log, note=topic_id.note)
         if settings.guarantee == "exactly-once"
         else AtLeastOnce(producer, source.commit)
     )

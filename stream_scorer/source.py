@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from stream_scorer.logs import event
 from stream_scorer.records import NextOffsets, Partition, Rebalanced, Record, UnreadableBatch
 from stream_scorer.stall import Stalls
 from stream_scorer.topic_id import TopicId
-from stream_scorer.unreadable import UNREADABLE
+from stream_scorer.unreadable import LOST_ITS_PLACE, UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,17 @@ HARMLESS = {
 }
 # How the client tells the size of a batch that it cannot unpack, in its text of the error.
 BATCH_BYTES = re.compile(r"of (\d+) bytes")
-# Gives the offset behind an unreadable batch, by its partition and first offset.
-EndOfBatch = Callable[[Partition, int], int | None]
+# Gives the offset behind an unreadable batch, by its partition, its first offset and one in it.
+EndOfBatch = Callable[[Partition, int, int], int | None]
+
+
+@dataclass(slots=True)
+class Unreadable:
+    """A batch that the client could not unpack, as it was met."""
+
+    base: int  # its first offset
+    said: str  # by the client
+    next_offset: int | None  # behind what was handed out before it; None: to be asked for
 
 
 class KafkaSource:
@@ -102,7 +112,10 @@ class KafkaSource:
         self._starts: dict[Partition, int] = {}  # of the assignment, where it was asked for
         self._stalls = stalls
         self._end_of_batch = end_of_batch
-        self._unreadable: dict[Partition, tuple[int, str]] = {}  # first offset, what was said
+        self._unreadable: dict[Partition, Unreadable] = {}
+        self._sought: dict[
+            Partition, int
+        ] = {}  # where the client was sent: it has no position then
         self._empty_polls = self._handed = 0
         self._topic_id = topic_id
         self._note = topic_id.note if topic_id else ""
@@ -154,7 +167,7 @@ class KafkaSource:
         if self._failure is not None:
             raise self._failure
         if any(map(Message.error, batch)):
-            batch = [message for message in batch if not self._is_error(message)]
+            batch = self._without_errors(batch)
         if self._rewind:  # a rebalance within this call undid what was written
             return []
         unfit = self._gone | self._unanchored
@@ -227,6 +240,30 @@ class KafkaSource:
         """Leave the group."""
         self._consumer.close()
 
+    def _without_errors(self, batch: list[Message]) -> list[Message]:
+        """Return the records among error events; raise for an error to stop for.
+
+        What follows an unreadable batch in its partition waits until its end is known.
+        """
+        records: list[Message] = []
+        for message in batch:
+            partition = (message.topic() or "", message.partition() or 0)
+            waits = self._unreadable.get(partition)
+            if self._is_error(message):
+                if partition in self._unreadable and waits is None:
+                    places = (m.offset() for m in reversed(records) if self._is_of(m, partition))
+                    before = next(places, None)
+                    self._unreadable[partition].next_offset = None if before is None else before + 1
+            elif waits is None:
+                records.append(message)
+            elif waits.next_offset is None:  # the client has gone back to where it was
+                waits.next_offset = message.offset()
+        return records
+
+    def _is_of(self, message: Message, partition: Partition) -> bool:
+        """Tell whether a record is of a partition."""
+        return (message.topic(), message.partition()) == partition
+
     def _is_error(self, message: Message) -> bool:
         """Tell an error event from a record; raise if it is one to stop for."""
         error = message.error()
@@ -242,7 +279,11 @@ class KafkaSource:
             partition = (message.topic() or "", message.partition() or 0)
             if self._end_of_batch is None:
                 raise self._unreadable_error(partition, message.offset(), error)
-            self._unreadable.setdefault(partition, (message.offset() or 0, error.str()))
+            found = Unreadable(message.offset() or 0, error.str(), None)
+            self._unreadable.setdefault(partition, found)
+            return True
+        place = (message.topic() or "", message.partition() or 0)
+        if error.code() == LOST_ITS_PLACE and place in self._unreadable:
             return True
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
 
@@ -264,15 +305,32 @@ class KafkaSource:
 
         What was fetched before it has been handed out by then.
         """
-        partition, (first, said) = self._unreadable.popitem()
+        partition, met = self._unreadable.popitem()
         if self._end_of_batch is None or partition not in self._owned:
             return []
-        end = self._end_of_batch(partition, first)
-        self._consumer.seek(TopicPartition(*partition, first if end is None else end))
+        if met.next_offset is None:
+            met.next_offset = self._next_offset(partition, met.base)
+        begin = max(met.base, met.next_offset)
+        end = self._end_of_batch(partition, met.base, begin)
+        self._seek(TopicPartition(*partition, begin if end is None else end))
         if end is None:  # it was not the batch that was wrong, but its way to us
             return []
-        size = BATCH_BYTES.search(said)
-        return [UnreadableBatch(partition, first, end, int(size[1]) if size else -1, said)]
+        size = BATCH_BYTES.search(met.said)
+        return [UnreadableBatch(partition, begin, end, int(size[1]) if size else -1, met.said)]
+
+    def _next_offset(self, partition: Partition, otherwise: int) -> int:
+        """Return the offset behind what was handed out of a partition, or is committed."""
+        place = TopicPartition(*partition)
+        (position,) = self._consumer.position([place])
+        if position.offset >= 0:
+            return position.offset
+        if partition in self._sought:
+            return self._sought[partition]
+        try:
+            (held,) = self._consumer.committed([place], ANCHOR_S)
+        except KafkaException as exc:
+            raise KafkaTrouble(f"cannot tell where to go on: {exc.args[0].str()}") from exc
+        return held.offset if held.offset >= 0 else otherwise
 
     def _begin_or_stop(self, partition: TopicPartition) -> None:
         """Begin where nothing was ever committed; raise KafkaTrouble where records are gone.
@@ -294,7 +352,7 @@ class KafkaSource:
         if held.offset < 0 and may_begin:  # a rebalance kept it from being anchored
             held.offset = self._beginning((low, high))
             self._warn_of_beginnings({number: (held.offset, low, high)})
-            self._consumer.seek(held)
+            self._seek(held)
             return
         if held.offset < 0:
             raise KafkaTrouble(
@@ -375,6 +433,11 @@ class KafkaSource:
             extra=event("begins_without_offset", group=self._group, begins=begins),
         )
 
+    def _seek(self, place: TopicPartition) -> None:
+        """Go on reading a partition at an offset."""
+        self._consumer.seek(place)
+        self._sought[place.topic, place.partition] = place.offset
+
     def _beginning(self, bounds: tuple[int, int]) -> int:
         """Return where a group begins in a partition that reaches from low to high.
 
@@ -386,12 +449,16 @@ class KafkaSource:
     def _go_back(self) -> None:
         """Seek every partition that has been read from to the offset that the broker holds."""
         owned = [TopicPartition(*partition) for partition in self._owned]
-        read = [each for each in self._consumer.position(owned) if each.offset >= 0]
+        read = [
+            place
+            for place in self._consumer.position(owned)
+            if place.offset >= 0 or (place.topic, place.partition) in self._sought
+        ]
         try:
             for each in clients.settled(
                 partial(self._consumer.committed, read, GO_BACK_S), timeout_s=GO_BACK_S
             ):
-                self._consumer.seek(each)
+                self._seek(each)
         except KafkaException as exc:
             raise KafkaTrouble(f"cannot go back: {exc.args[0].str()}") from exc
         self._rewind = False
@@ -414,7 +481,7 @@ class KafkaSource:
                 rest.append(message)
         for (topic, number), offset in first_dropped.items():
             if (topic, number) in self._owned:
-                self._consumer.seek(TopicPartition(topic, number, offset))
+                self._seek(TopicPartition(topic, number, offset))
         return rest
 
     def _told(self, what: str, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -439,6 +506,7 @@ class KafkaSource:
             self._gone |= changed
             for partition in changed:
                 self._unreadable.pop(partition, None)
+                self._sought.pop(partition, None)
 
 
 def stop_unless_transient(exc: KafkaException) -> None:

@@ -11,6 +11,7 @@ import select
 import sys
 import time
 import traceback
+from functools import cache
 from typing import NoReturn
 
 # Seconds that a text may take. Where nothing was taken for so long, the next one does not wait.
@@ -29,23 +30,41 @@ class Patience:
 def write(text: str) -> bool:
     """Write a text; return False where standard error does not take all of it. Never raises."""
     try:
-        descriptor = sys.stderr.fileno()
+        descriptor = unblocked(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):  # closed, or replaced by an object of Python's
         return write_to_object(text)
     data = memoryview(text.encode(errors="backslashreplace"))
     deadline = time.monotonic() + Patience.seconds
     while data:
-        if not is_writable(descriptor, max(0.0, deadline - time.monotonic())):
-            Patience.seconds = 0.0
-            return False
+        left_s = max(0.0, deadline - time.monotonic())
         try:
-            data = data[os.write(descriptor, data[:PIECE_BYTES]) :]
+            if is_writable(descriptor, left_s):
+                data = data[os.write(descriptor, data[:PIECE_BYTES]) :]
+                continue
         except BlockingIOError:
-            time.sleep(TICK_S)
+            time.sleep(min(TICK_S, left_s))
         except OSError:
+            return False
+        if left_s <= 0:
+            Patience.seconds = 0.0
             return False
     Patience.seconds = PATIENCE_S
     return True
+
+
+@cache
+def unblocked(descriptor: int) -> int:
+    """Return a descriptor of the same terminal that never blocks; others are returned as they are.
+
+    A terminal that is stopped (Ctrl-S, or nobody reads it) may block a write though it says that it
+    is writable. Its own descriptor is shared with the shell, and stays as it is.
+    """
+    try:
+        if os.isatty(descriptor):
+            return os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:  # not to be opened here
+        pass
+    return descriptor
 
 
 def write_to_object(text: str) -> bool:

@@ -82,6 +82,7 @@ class TopicId:
 
 def describe(client: AdminClient, topic: str) -> "Future[TopicDescription]":
     """Ask the cluster for one topic."""
+    client.poll(0)  # hands over its log, if a person asked for one
     answer: Future[TopicDescription] = client.describe_topics(
         TopicCollection([topic]), request_timeout=ANSWER_S
     )[topic]

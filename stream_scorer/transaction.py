@@ -30,7 +30,7 @@ from typing import Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream_scorer import clients
-from stream_scorer.broken_connections import BrokenConnections
+from stream_scorer.client_log import ClientLog
 from stream_scorer.deadline import HungError, within
 from stream_scorer.errors import DeliveryError, TransactionTrouble
 from stream_scorer.guarantee import Commit
@@ -95,7 +95,7 @@ class ExactlyOnce:
         producer: Producer,
         make: Callable[[], Producer],
         group: Group,
-        broken: BrokenConnections,
+        client_log: ClientLog,
         *,
         note: str = "",
         most_fenced: int = MOST_FENCED,
@@ -106,14 +106,14 @@ class ExactlyOnce:
     ) -> None:
         """Begin with `producer`; later ones are made by `make`. Raises TransactionTrouble.
 
-        All of them count in `broken` those of their connections that break.
+        All of them write to `client_log`, which counts their connections that break.
         `note` is kept with every offset that is committed without one of its own.
         Another producer of the same `transactional.id` is answered by a new one `most_fenced`
         times; then the process ends, and `if_fenced` says what a person can do.
         """
         self._make = make
         self._group = group
-        self._broken = broken
+        self._client_log = client_log
         self._note = note
         self._if_fenced = if_fenced
         self._clock = clock
@@ -216,14 +216,14 @@ class ExactlyOnce:
         """Note that a transaction has ended, and whether a request of it may still arrive."""
         self._state = State.READY
         self._serve_log()
-        self._late |= self._broken.count > 0
+        self._late |= self._client_log.broken > 0
 
     def _refuse_late_requests(self) -> None:
         """Replace the producer if a request of the last transaction may arrive in the next one."""
         if self._late:
             self._replace("a connection broke, so a request may arrive late")
         self._serve_log()
-        self._broken.count = 0  # between transactions nothing is under way that counts
+        self._client_log.broken = 0  # between transactions nothing is under way that counts
 
     def _serve_log(self) -> None:
         """Let the client hand over its log: a connection is there before its requests' answers."""

@@ -16,12 +16,14 @@ UNREADABLE = {
     KafkaError._BAD_COMPRESSION,  # noqa: SLF001 - librdkafka's own names
     KafkaError._BAD_MSG,  # noqa: SLF001
 }
+# After a wrong checksum the client may go on at a wrong place, and say this of what it finds there.
+LOST_ITS_PLACE = KafkaError._NOT_IMPLEMENTED  # noqa: SLF001
 # Seconds for one answer of the reader.
 ANSWER_S = 10.0
 
 
 def find_end(is_inside: Callable[[int], bool], begin: int) -> int | None:
-    """Return the first offset behind the batch that begins at `begin`, None if it is readable now.
+    """Return the first offset behind the batch that `begin` lies in, None if it is readable now.
 
     `is_inside` tells whether an offset lies in that batch. About 2 log2(n) questions for n offsets.
     """
@@ -40,23 +42,27 @@ def find_end(is_inside: Callable[[int], bool], begin: int) -> int | None:
     return behind
 
 
-def end_of_batch(settings: Settings, partition: Partition, begin: int) -> int | None:
-    """Ask a reader of its own where the unreadable batch at `begin` ends; None: it is readable now.
+def end_of_batch(settings: Settings, partition: Partition, base: int, begin: int) -> int | None:
+    """Ask a reader of its own where the unreadable batch ends that has `base` as first offset.
 
-    Raises KafkaTrouble if the broker does not tell.
+    `begin` is an offset in it. None: it is readable now. Raises KafkaTrouble if the broker does not
+    tell.
     """
     own = {"enable.partition.eof": "true", "auto.offset.reset": "error", "fetch.wait.max.ms": 10}
     reader = clients.consumer(settings, own)
     try:
-        return find_end(lambda offset: is_inside(reader, partition, begin, offset), begin)
+        _, high = clients.bounds(reader, TopicPartition(*partition), ANSWER_S)
+        return find_end(
+            lambda offset: offset < high and is_inside(reader, partition, base, offset), begin
+        )
     except KafkaException as exc:
         raise KafkaTrouble(f"cannot tell where the batch ends: {exc.args[0].str()}") from exc
     finally:
         reader.close()
 
 
-def is_inside(reader: Consumer, partition: Partition, begin: int, offset: int) -> bool:
-    """Tell whether reading from an offset meets the unreadable batch that begins at `begin`.
+def is_inside(reader: Consumer, partition: Partition, base: int, offset: int) -> bool:
+    """Tell whether reading from an offset meets the unreadable batch that begins at `base`.
 
     The client names the first offset of the batch, wherever in it the reading began.
     """
@@ -69,4 +75,4 @@ def is_inside(reader: Consumer, partition: Partition, begin: int, offset: int) -
         why = error.str() if error else "no answer"
         place = f"{partition[0]}[{partition[1]}]@{offset}"
         raise KafkaTrouble(f"cannot tell where the unreadable batch ends, at {place}: {why}")
-    return error is not None and error.code() in UNREADABLE and message.offset() == begin
+    return error is not None and error.code() in UNREADABLE and message.offset() == base

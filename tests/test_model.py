@@ -292,9 +292,23 @@ def test_batch_that_no_single_row_explains_is_one_line(tiny: Model) -> None:
         model.score(rows_of(4))
 
 
+NO_MEMORY = RuntimeException("Failed to allocate memory for requested buffer of size 40000000000")
+
+
 @pytest.mark.parametrize("rows", [1, 4])
 def test_memory_that_is_short_is_no_rows_fault(tiny: Model, rows: int) -> None:
-    error = RuntimeException("Failed to allocate memory for requested buffer of size 8")
-    model, _ = refusing(tiny, lambda _: True, error)
-    with pytest.raises(Unfit, match=f"cannot score {rows} rows: Failed to allocate memory"):
+    model, _ = refusing(tiny, lambda _: True, NO_MEMORY)
+    with pytest.raises(Unfit, match="cannot score one row: Failed to allocate memory"):
         model.score(rows_of(rows))
+
+
+def test_row_that_asks_for_too_much_memory_has_no_score(tiny: Model) -> None:
+    model, _ = refusing(tiny, has_bad, NO_MEMORY)
+    logit, _ = model.score(rows_of(8, bad=[5]))
+    assert np.flatnonzero(np.isnan(logit)).tolist() == [5]
+
+
+def test_batch_that_asks_for_too_much_memory_is_one_line(tiny: Model) -> None:
+    model, _ = refusing(tiny, lambda matrix: len(matrix) > 2, NO_MEMORY)
+    with pytest.raises(Unfit, match=r"cannot score 4 rows at once, but each of them alone: Failed"):
+        model.score(rows_of(4))

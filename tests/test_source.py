@@ -234,41 +234,93 @@ def test_batch_that_cannot_be_unpacked_stops_and_names_the_ways_on() -> None:
     assert "--to-offset NEXT --execute" in text
 
 
+def passing(client: ListClient, end: int | None, asked: list[object] | None = None) -> KafkaSource:
+    """Return a source that passes over unreadable batches, which end as told."""
+
+    def end_of_batch(*place: object) -> int | None:
+        if asked is not None:
+            asked.append(place)
+        return end
+
+    source = KafkaSource(client, TOPIC, end_of_batch=end_of_batch)  # type: ignore[arg-type]
+    source.subscribe(lambda *_: None)
+    client.tell("assign", 0, 1)()
+    client.commits.clear()
+    client.seeks.clear()
+    return source
+
+
 def test_batch_that_cannot_be_unpacked_comes_alone_behind_the_records_before_it() -> None:
     client = ListClient([record(6, GOOD), unreadable(7), unreadable(7)], held={0: 6})
-    asked: list[tuple[object, int]] = []
-    source = KafkaSource(
-        client,  # type: ignore[arg-type]
-        TOPIC,
-        end_of_batch=lambda *place: asked.append(place) or 11,  # type: ignore[func-returns-value]
-    )
-    source.subscribe(lambda *_: None)
-    client.tell("assign", 0)()
+    asked: list[object] = []
+    source = passing(client, 11, asked)
     assert offsets(source.poll(10, 0)) == [6]
     (batch,) = source.poll(10, 0)
     assert batch == UnreadableBatch(P0, 7, 11, 4980, UNPACKED)
     assert client.seeks == [(0, 11)]
-    assert asked == [(P0, 7)]
+    assert asked == [(P0, 7, 7)]
     client.ready = [record(11, GOOD)]
     assert offsets(source.poll(10, 0)) == [11]
 
 
 def test_batch_that_can_be_read_when_it_is_asked_for_again_is_read_again() -> None:
     client = ListClient([unreadable(7)], held={0: 7})
-    source = KafkaSource(client, TOPIC, end_of_batch=lambda *_: None)  # type: ignore[arg-type]
-    source.subscribe(lambda *_: None)
-    client.tell("assign", 0)()
+    source = passing(client, None)
     assert source.poll(10, 0) == []
     assert source.poll(10, 0) == []
     assert client.seeks == [(0, 7)]
 
 
+def test_records_that_the_client_gives_behind_an_unreadable_batch_wait_for_its_end() -> None:
+    # A checksum was wrong on the way: the client has fetched again, and all is good.
+    other = record(40, GOOD, partition=1)
+    client = ListClient([record(6, GOOD), unreadable(7), record(7, GOOD), other, record(8, GOOD)])
+    source = passing(client, None)
+    assert offsets(source.poll(10, 0)) == [6, 40]
+    assert source.poll(10, 0) == []
+    assert client.seeks == [(0, 7)], "from where it was, nothing twice"
+
+
+@pytest.mark.parametrize("behind", [[], [record(9, GOOD), record(10, GOOD)]], ids=len)
+@pytest.mark.parametrize("end", [None, 11])
+def test_what_was_committed_of_an_unreadable_batch_is_not_read_again(
+    behind: list[Message], end: int | None
+) -> None:
+    client = ListClient([unreadable(7), *behind], held={0: 9})
+    source = passing(client, end)
+    assert source.poll(10, 0) == []
+    batch = source.poll(10, 0)
+    assert client.seeks == [(0, end or 9)]
+    assert [(one.offset(), one.end) for one in batch] == ([(9, 11)] if end else [])  # type: ignore[attr-defined]
+
+
+def test_batch_that_was_passed_over_is_met_again_when_its_dead_letter_is_undone() -> None:
+    client = ListClient([unreadable(7)], held={0: 7})
+    source = passing(client, 11)
+    source.poll(10, 0)
+    source.poll(10, 0)
+    client.ready = [unreadable(7)]
+    source.rewind()
+    source.poll(10, 0)
+    assert client.seeks == [(0, 11), (0, 7)]
+    (batch,) = source.poll(10, 0)
+    assert (batch.offset(), client.seeks[-1]) == (7, (0, 11))
+
+
+def test_client_that_lost_its_place_behind_a_wrong_checksum_stops_nothing() -> None:
+    lost = record(2**61, None, error=KafkaError(KafkaError._NOT_IMPLEMENTED, "MagicByte 54"))
+    source = passing(ListClient([unreadable(7), lost], held={0: 7}), 11)
+    assert source.poll(10, 0) == []
+    assert [one.offset() for one in source.poll(10, 0)] == [7]
+    source = passing(ListClient([lost], held={0: 7}), 11)
+    with pytest.raises(KafkaTrouble, match="MagicByte"):
+        source.poll(10, 0)
+
+
 @pytest.mark.parametrize("what", ["revoke", "lost", "rewind"])
 def test_batch_that_cannot_be_unpacked_is_forgotten_with_its_partition(what: str) -> None:
     client = ListClient([unreadable(7)], held={0: 7})
-    source = KafkaSource(client, TOPIC, end_of_batch=lambda *_: 11)  # type: ignore[arg-type]
-    source.subscribe(lambda *_: None)
-    client.tell("assign", 0)()
+    source = passing(client, 11)
     source.poll(10, 0)
     source.rewind() if what == "rewind" else client.tell(what, 0)()
     assert source.poll(10, 0) == []

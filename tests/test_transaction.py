@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from stream_scorer.broken_connections import BrokenConnections
+from stream_scorer.client_log import ClientLog
 from stream_scorer.deadline import HungError
 from stream_scorer.errors import DeliveryError, TransactionTrouble
 from stream_scorer.guarantee import Commit
@@ -55,7 +55,7 @@ class ListProducer:
     log: list[str]
     number: int
     failures: dict[str, list[Failure]]
-    broken: BrokenConnections
+    client_log: ClientLog
     breaks: list[str]
     lines: list[tuple[str, str, str, str]] = field(default_factory=list)
     offsets: list[list[tuple[str, int, int]]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class ListProducer:
 
     def poll(self, _: float) -> int:
         for line in self.lines:
-            self.broken.log(logging.DEBUG, *line)
+            self.client_log.log(logging.DEBUG, *line)
         self.lines.clear()
         return 0
 
@@ -110,7 +110,7 @@ class Bench:
 
     def __init__(self, **failures: Any) -> None:
         self.log: list[str] = []
-        self.broken = BrokenConnections()
+        self.client_log = ClientLog()
         self.breaks: list[str] = failures.pop("breaks", [])
         self.producers: list[ListProducer] = []
         self.failures = failures
@@ -120,7 +120,7 @@ class Bench:
             self.make(),  # type: ignore[arg-type]
             self.make,  # type: ignore[arg-type]
             self.group,
-            self.broken,
+            self.client_log,
             note="common",
             clock=self.clock,
             sleep=self.sleep,
@@ -130,7 +130,7 @@ class Bench:
     def make(self) -> ListProducer:
         number = len(self.producers) + 1
         self.producers.append(
-            ListProducer(self.log, number, self.failures, self.broken, self.breaks)
+            ListProducer(self.log, number, self.failures, self.client_log, self.breaks)
         )
         return self.producers[-1]
 
@@ -404,7 +404,7 @@ def test_who_is_not_to_fence_back_ends_at_the_first_time() -> None:
         bench.make(),  # type: ignore[arg-type]
         bench.make,  # type: ignore[arg-type]
         bench.group,
-        bench.broken,
+        bench.client_log,
         most_fenced=0,
         if_fenced="look there",
     )

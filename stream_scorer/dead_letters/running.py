@@ -12,7 +12,7 @@ from confluent_kafka.admin import ConfigResource, ResourceType
 from msgspec.structs import replace
 
 from stream_scorer import clients
-from stream_scorer.broken_connections import BrokenConnections
+from stream_scorer.client_log import ClientLog
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters.choosing import Choice
 from stream_scorer.dead_letters.marks import Ledger
@@ -60,13 +60,13 @@ def redriver(
         letters_topic = TopicId(topics[0], ask, group=ledger.group)
         transaction = None
         if not order.dry_run:
-            broken = clients.broken_connections(settings)
-            make = partial(make_producer, settings, broken)
+            client_log = clients.client_log(clients.producer_config(settings))
+            make = partial(make_producer, settings, client_log)
             transaction = ExactlyOnce(
                 make(),
                 make,
                 ledger,
-                broken,
+                client_log,
                 most_fenced=0,
                 if_fenced="another redrive has begun and goes on from here",
             )
@@ -101,13 +101,13 @@ def refuse_target(settings: Settings, target: str) -> None:
         raise BadInput(f"--to is {target!r}: want a topic of transactions, that one has its use")
 
 
-def make_producer(settings: Settings, broken: BrokenConnections) -> Producer:
+def make_producer(settings: Settings, client_log: ClientLog) -> Producer:
     """Return the producer; by its `transactional.id` it ends what an earlier run left open.
 
     No scorer can have that id: SCORER_REPLICA holds no slash.
     """
     name = f"{settings.group_id}-redrive/{settings.dead_letters_topic}"
-    return clients.transactional_producer(settings, name, broken)
+    return clients.transactional_producer(settings, name, client_log)
 
 
 def marks_kept_ms(settings: Settings) -> int:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
 
 from stream_scorer import clients
-from stream_scorer.broken_connections import BrokenConnections
+from stream_scorer.client_log import ClientLog
 from stream_scorer.codecs import decoder_maker
 from stream_scorer.config import Settings
 from stream_scorer.fuse import Fuse
@@ -44,7 +44,7 @@ class Parts:
     service: type[Service] = Service
     exactly_once: type[ExactlyOnce] = ExactlyOnce
     begin: Callable[[Settings, Guarantee], Begin] = of_guarantee
-    make: Callable[[Settings, BrokenConnections], Producer] = clients.output_producer
+    make: Callable[[Settings, ClientLog], Producer] = clients.output_producer
 
 
 def build(settings: Settings, parts: Parts, registry: CollectorRegistry, health: Health) -> Service:
@@ -60,10 +60,10 @@ def build(settings: Settings, parts: Parts, registry: CollectorRegistry, health:
     metrics = Metrics(registry, model, drift_window_s=settings.drift_window_s)
     consumer = clients.consumer(settings, {"auto.offset.reset": "error"})
     source = parts.source(consumer, settings.transactions_topic)
-    broken = clients.broken_connections(settings)
-    make: Callable[[], Producer] = partial(parts.make, settings, broken)
+    client_log = clients.client_log(clients.producer_config(settings))
+    make: Callable[[], Producer] = partial(parts.make, settings, client_log)
     guarantee: Guarantee = (
-        parts.exactly_once(make(), make, source, broken)
+        parts.exactly_once(make(), make, source, client_log)
         if settings.guarantee == "exactly-once"
         else AtLeastOnce(make(), source.commit)
     )

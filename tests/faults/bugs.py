@@ -15,7 +15,7 @@ import numpy as np
 from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 
 from stream_scorer import clients
-from stream_scorer.broken_connections import BrokenConnections
+from stream_scorer.client_log import ClientLog
 from stream_scorer.config import Settings
 from stream_scorer.guarantee import Commit, Guarantee
 from stream_scorer.records import (
@@ -283,7 +283,7 @@ def beside(settings: Settings, _: Guarantee) -> Begin:
     return lambda: producer
 
 
-def patient_producer(settings: Settings, _: BrokenConnections) -> Producer:
+def patient_producer(settings: Settings, _: ClientLog) -> Producer:
     """Return a producer whose open transactions the broker ends after 15 minutes."""
     name = f"{settings.group_id}-{settings.replica}"
     return clients.producer(settings, {"transactional.id": name, "transaction.timeout.ms": 900_000})

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream_scorer.clients import broken_connections
+from stream_scorer.clients import client_log, producer_config
 from stream_scorer.config import Settings
 from stream_scorer.dead_letters.marks import Ledger
 from stream_scorer.dead_letters.running import make_producer, marks_kept_ms
@@ -209,7 +209,7 @@ def test_kill_in_the_middle_and_a_second_run_redrive_each_once(stream: Stream) -
 def test_what_a_killed_run_left_open_never_counts(stream: Stream) -> None:
     wanted = write_letters(stream, 100)
     ledger = Ledger(stream.settings, stream.partitions)
-    left = make_producer(stream.settings, broken_connections(stream.settings))
+    left = make_producer(stream.settings, client_log(producer_config(stream.settings)))
     left.init_transactions(30)
     left.begin_transaction()
     letters = stream.dead_letters()

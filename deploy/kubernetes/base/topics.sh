@@ -1,7 +1,8 @@
 #!/bin/sh
 # Creates what is missing, and changes nothing that is there: kafka-topics.sh of Apache Kafka.
-# At the first time it also says where the scorers begin: they run with auto.offset.reset=error, so
-# that a group whose offsets Kafka has forgotten stops, and does not score everything again.
+# At the first time, if the group has no offsets, it also says where the scorers begin: they run
+# with auto.offset.reset=error, so that a group whose offsets Kafka has forgotten stops, and does
+# not score everything again.
 # KAFKA: the brokers; PARTITIONS and COPIES: of each topic; CLIENT: a file with TLS and login;
 # GROUP: the scorers' group.
 set -eu
@@ -29,11 +30,17 @@ create() {
     --replication-factor "$copies" --config min.insync.replicas="$in_sync" "$@"
 }
 
+# Columns: group, topic, partition, committed offset.
+has_offsets() {
+  call kafka-consumer-groups.sh --describe --group "$group" 2>/dev/null |
+    awk '$2 == "transactions" && $4 ~ /^[0-9]+$/ { found = 1 } END { exit !found }'
+}
+
 # The dead letters come last: no scorer joins before all of its topics are there, and a run that broke
 # off is begun again.
 there=$(call kafka-topics.sh --list)
 create transactions "$partitions" --config retention.ms=$((7 * day))
-if ! echo "$there" | grep -qx transactions-dlq; then
+if ! echo "$there" | grep -qx transactions-dlq && ! has_offsets; then
   call kafka-consumer-groups.sh --group "$group" --topic transactions \
     --reset-offsets --to-earliest --execute
 fi

@@ -1,4 +1,7 @@
-"""Counts the connections of a Kafka client that broke, which only the client's own log tells."""
+"""Takes the log of a Kafka client: counts connections that broke, shows what a person asked for.
+
+Without it the client writes to standard error by itself, and waits there while nobody reads.
+"""
 
 import logging
 import re
@@ -22,17 +25,19 @@ NOT_UP = re.compile(
 )
 
 
-class BrokenConnections:
-    """Give it to a client as its `logger`; `count` is up to date after the client's `poll`."""
+class ClientLog:
+    """Give it to a client as its `logger`; `broken` is up to date after the client's `poll`."""
 
     def __init__(self, *, shown: int = logging.CRITICAL) -> None:
         """Pass log lines of level `shown` and above on to the log of the process."""
-        self.count = 0
+        self.broken = 0  # connections
         self._shown = shown
+        if shown < logging.INFO:
+            logger.setLevel(shown)
 
     def log(self, level: int, text: str, *args: object) -> None:
         """Take a line from the client: `args` are its kind, the client's name and the line."""
         if args and args[0] == FAILED and not NOT_UP.search(str(args[-1])):
-            self.count += 1
+            self.broken += 1
         if level >= self._shown:
             logger.log(level, text, *args, extra=event("kafka_client"))

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from stream_scorer.broken_connections import BrokenConnections
+from stream_scorer.client_log import ClientLog
 
 TEXT = "%s [%s] %s"
 CLIENT = "rdkafka#producer-1"
@@ -30,9 +30,9 @@ MOVED = "[thrd:TxnCoordinator]: TxnCoordinator/1: Closing connection due to node
 def test_connection_that_broke_is_counted_if_a_request_may_be_under_way(
     kind: str, line: str, count: int
 ) -> None:
-    broken = BrokenConnections()
-    broken.log(logging.DEBUG, TEXT, kind, CLIENT, line)
-    assert broken.count == count
+    taken = ClientLog()
+    taken.log(logging.DEBUG, TEXT, kind, CLIENT, line)
+    assert taken.broken == count
 
 
 def test_log_that_a_person_wants_goes_on_to_the_log_of_the_process(
@@ -40,6 +40,6 @@ def test_log_that_a_person_wants_goes_on_to_the_log_of_the_process(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for level in (logging.DEBUG, logging.INFO):
-        BrokenConnections(shown=logging.INFO).log(level, TEXT, "FAIL", CLIENT, BROKE)
-    BrokenConnections().log(logging.WARNING, TEXT, "FAIL", CLIENT, BROKE)
+        ClientLog(shown=logging.INFO).log(level, TEXT, "FAIL", CLIENT, BROKE)
+    ClientLog().log(logging.WARNING, TEXT, "FAIL", CLIENT, BROKE)
     assert caplog.messages == [f"FAIL [{CLIENT}] {BROKE}"]
