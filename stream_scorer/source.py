@@ -193,7 +193,6 @@ class KafkaSource:
     def rewind(self) -> None:
         """Go back to the offsets that the broker holds, before anything more is handed out."""
         self._rewind = True
-        self._unreadable.clear()
 
     def membership(self) -> object | None:
         """Return the live group metadata, None if we are no member now."""
@@ -251,18 +250,12 @@ class KafkaSource:
             waits = self._unreadable.get(partition)
             if self._is_error(message):
                 if partition in self._unreadable and waits is None:
-                    places = (m.offset() for m in reversed(records) if self._is_of(m, partition))
-                    before = next(places, None)
-                    self._unreadable[partition].next_offset = None if before is None else before + 1
+                    self._unreadable[partition].next_offset = next_offset(records, partition)
             elif waits is None:
                 records.append(message)
             elif waits.next_offset is None:  # the client has gone back to where it was
                 waits.next_offset = message.offset()
         return records
-
-    def _is_of(self, message: Message, partition: Partition) -> bool:
-        """Tell whether a record is of a partition."""
-        return (message.topic(), message.partition()) == partition
 
     def _is_error(self, message: Message) -> bool:
         """Tell an error event from a record; raise if it is one to stop for."""
@@ -275,15 +268,14 @@ class KafkaSource:
         if error.code() in HARMLESS:
             logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))
             return True
+        partition = (message.topic() or "", message.partition() or 0)
         if error.code() in UNREADABLE:
-            partition = (message.topic() or "", message.partition() or 0)
             if self._end_of_batch is None:
                 raise self._unreadable_error(partition, message.offset(), error)
-            found = Unreadable(message.offset() or 0, error.str(), None)
-            self._unreadable.setdefault(partition, found)
+            met = Unreadable(message.offset() or 0, error.str(), None)
+            self._unreadable.setdefault(partition, met)
             return True
-        place = (message.topic() or "", message.partition() or 0)
-        if error.code() == LOST_ITS_PLACE and place in self._unreadable:
+        if error.code() == LOST_ITS_PLACE and partition in self._unreadable:
             return True
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
 
@@ -418,13 +410,13 @@ class KafkaSource:
 
         `bounds` gives the offset at which each begins, its first one and the one behind its last.
         """
-        filled = {p: each for p, each in sorted(bounds.items()) if each[2] > each[1]}
-        if not filled:
-            return
         begins = ", ".join(
             f"{topic}[{number}] at {begin:,} of {high:,}"
-            for (topic, number), (begin, _, high) in filled.items()
+            for (topic, number), (begin, low, high) in sorted(bounds.items())
+            if high > low
         )
+        if not begins:
+            return
         logger.warning(
             "Group %s has committed nothing here and begins %s; if it has scored these records "
             "before, Kafka has forgotten its offsets",
@@ -462,6 +454,7 @@ class KafkaSource:
         except KafkaException as exc:
             raise KafkaTrouble(f"cannot go back: {exc.args[0].str()}") from exc
         self._rewind = False
+        self._unreadable.clear()  # what was met meanwhile is met again
 
     def _without(
         self, unfit: AbstractSet[Partition], batch: Sequence[Message]
@@ -482,6 +475,7 @@ class KafkaSource:
         for (topic, number), offset in first_dropped.items():
             if (topic, number) in self._owned:
                 self._seek(TopicPartition(topic, number, offset))
+                self._unreadable.pop((topic, number), None)  # it is met again behind these
         return rest
 
     def _told(self, what: str, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -507,6 +501,14 @@ class KafkaSource:
             for partition in changed:
                 self._unreadable.pop(partition, None)
                 self._sought.pop(partition, None)
+
+
+def next_offset(records: Sequence[Message], partition: Partition) -> int | None:
+    """Return the offset behind the last record of a partition, None if there is none of it."""
+    for record in reversed(records):
+        if (record.topic(), record.partition()) == partition:
+            return (record.offset() or 0) + 1
+    return None
 
 
 def stop_unless_transient(exc: KafkaException) -> None:

@@ -307,6 +307,32 @@ def test_batch_that_was_passed_over_is_met_again_when_its_dead_letter_is_undone(
     assert (batch.offset(), client.seeks[-1]) == (7, (0, 11))
 
 
+def test_records_before_an_unreadable_batch_are_not_passed_over_while_their_place_is_unknown() -> (
+    None
+):
+    client = ListClient([record(5, GOOD), record(6, GOOD), unreadable(7)], held={0: 5})
+    source = passing(client, 11)
+    client.refuses = KafkaError(KafkaError._TIMED_OUT, "not now")
+    client.tell("assign", 0)()
+    assert source.poll(10, 0) == []
+    assert client.seeks == [(0, 5)]
+    client.refuses, client.ready = None, [record(5, GOOD), record(6, GOOD), unreadable(7)]
+    assert offsets(source.poll(10, 0)) == [5, 6]
+    (batch,) = source.poll(10, 0)
+    assert batch == UnreadableBatch(P0, 7, 11, 4980, UNPACKED)
+
+
+def test_records_before_an_unreadable_batch_are_read_again_after_an_undo_within_the_call() -> None:
+    client = ListClient(held={0: 5}, positions={0: 7})
+    source = passing(client, 11)
+    client.ready = [record(5, GOOD), source.rewind, record(6, GOOD), unreadable(7)]
+    assert source.poll(10, 0) == []
+    client.ready = [record(5, GOOD), record(6, GOOD), unreadable(7)]
+    assert offsets(source.poll(10, 0)) == [5, 6]
+    assert client.seeks == [(0, 5)]
+    assert [one.offset() for one in source.poll(10, 0)] == [7]
+
+
 def test_client_that_lost_its_place_behind_a_wrong_checksum_stops_nothing() -> None:
     lost = record(2**61, None, error=KafkaError(KafkaError._NOT_IMPLEMENTED, "MagicByte 54"))
     source = passing(ListClient([unreadable(7), lost], held={0: 7}), 11)
