@@ -19,6 +19,8 @@ from enum import Enum
 
 from tests.faults.answers import error_codes
 
+# Bytes. In an answer of this size the middle lies within records.
+LARGE_BYTES = 30_000
 # Seconds after which the connection of a request that is held back is reset.
 LATE_S = 1.0
 # Frames that wait in one direction of one connection; a sender with more is held back.
@@ -112,6 +114,7 @@ class Proxy:
         self._servers: list[asyncio.Server] = []
         self._connections: set[Connection] = set()
         self._rules: dict[int, Rule] = {}
+        self.damages = 0  # answers that are still to be damaged
         self._late: LateRequest | None = None
         self._delivering: asyncio.Task[None] | None = None  # held, or it might be collected
         self._delay_s = self._jitter_s = 0.0
@@ -142,6 +145,7 @@ class Proxy:
         self._bytes_a_second = ENDLESS
         self._rules.clear()
         self._late = None
+        self.damages = 0
         for connection in tuple(self._connections):
             self._loop.call_soon_threadsafe(connection.flowing.set)
         for each in self._routes:
@@ -172,6 +176,10 @@ class Proxy:
     def deliver(self, late: LateRequest) -> None:
         """Deliver a request that is late; return when the broker has answered."""
         self._call(self._deliver(late))
+
+    def damage(self, times: int) -> None:
+        """Change one bit in the records of the next `times` large answers."""
+        self.damages = times
 
     def connections(self) -> int:
         """Return how many clients are connected now."""
@@ -265,7 +273,7 @@ class Proxy:
                     jitter = self._rng.uniform(-self._jitter_s, self._jitter_s)
                     sending = (4 + len(body)) / self._bytes_a_second
                     due = max(due, time.monotonic() + self._delay_s + jitter) + sending
-                    await waiting.put((due, head + body))
+                    await waiting.put((due, head + self._damaged(body, judge)))
 
         async with asyncio.TaskGroup() as group:
             group.create_task(send())
@@ -305,6 +313,14 @@ class Proxy:
             connection.swallow.discard(correlation)
             return False
         return True
+
+    def _damaged(self, body: bytes, judge: Callable[[Connection, bytes], bool]) -> bytes:
+        """Return a frame as it is to arrive."""
+        if not self.damages or len(body) < LARGE_BYTES or judge != self._answer:
+            return body
+        self.damages -= 1
+        middle = len(body) // 2
+        return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
 
     def _follow(self, api_key: int | None) -> None:
         """Note an answer that passes; deliver a late request that waited for it alone."""

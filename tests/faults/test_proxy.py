@@ -220,3 +220,14 @@ def test_late_request_arrives_after_its_repetition_on_another_connection(
     wait_for("its answer", lambda: bool(late.answer))
     assert echo.seen == [END_TXN, PRODUCE, END_TXN]
     assert late.codes() == {0}
+
+
+def test_large_answers_are_damaged_so_many_times(proxy: Proxy, port: int) -> None:
+    proxy.damage(1)
+    with connected(port) as sock:
+        sock.sendall(request(3, 1, b"x" * 10) + request(3, 2, b"x" * 100_000))
+        assert answer_of(sock) == (1, b"x" * 10)
+        _, damaged = answer_of(sock)
+        assert sum(byte != ord("x") for byte in damaged) == 1
+        sock.sendall(request(3, 3, b"x" * 100_000))
+        assert answer_of(sock) == (3, b"x" * 100_000)

@@ -17,6 +17,7 @@ from confluent_kafka import Producer
 from stream_scorer.config import SHIPPED_MODEL
 from stream_scorer.model import Model
 from stream_scorer.records import Headers
+from tests.faults.cluster import cluster
 from tests.integration.stream import Stream, fresh_stream, wait_for
 
 pytestmark = pytest.mark.integration
@@ -235,6 +236,26 @@ def test_a_batch_that_cannot_be_unpacked_is_put_aside_and_reading_goes_on_behind
     assert places == [(b"0", b"3"), (b"7", b"7"), (b"11", b"13")]
     assert {(h["dlq.code"], h["dlq.payload"]) for h in headers} == {(b"UNREADABLE", b"omitted")}
     assert all(1_000 < int(h["dlq.payload_bytes"]) < 10_000 for h in headers)
+
+
+def test_records_that_were_damaged_on_their_way_are_asked_for_again_and_scored_once(
+    tmp_path: Path,
+) -> None:
+    with cluster() as kafka, fresh_stream(kafka.proxied, tmp_path, partitions=1) as stream:
+        value = event(Model.load(SHIPPED_MODEL))
+        stream.send((f"t{number}", value) for number in range(30_000))
+        kafka.proxy.damage(4)
+        scorer = stream.start(
+            SCORER_UNREADABLE="dead-letter",
+            SCORER_GUARANTEE="exactly-once",
+            SCORER_SCORES_TOPIC=stream.settings.scores_topic,
+        )
+        stream.wait_committed(30_000)
+        assert scorer.stop() == 0
+        assert kafka.proxy.damages == 0
+        scored = [json.loads(m.value() or b"") for m in stream.read(stream.settings.scores_topic)]
+        assert [score["source"]["offset"] for score in scored] == list(range(30_000))
+        assert stream.dead_letters() == []
 
 
 def test_topic_of_nothing_but_bad_records_stops_the_scorer_before_it_is_drained(
