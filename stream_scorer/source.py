@@ -17,7 +17,7 @@ from stream_scorer.logs import event
 from stream_scorer.records import NextOffsets, Partition, Rebalanced, Record, UnreadableBatch
 from stream_scorer.stall import Stalls
 from stream_scorer.topic_id import TopicId
-from stream_scorer.unreadable import LOST_ITS_PLACE, UNREADABLE
+from stream_scorer.unreadable import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,9 @@ HARMLESS = {
     KafkaError._PARTITION_EOF,  # noqa: SLF001
     KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - a rebalance follows and says what we own
 }
+# A checksum is wrong: it may be right next time. The client loses its place in the partition by it
+# (librdkafka 2.16, rdkafka_msgset_reader.c), so that only a new start reads on.
+DAMAGED = KafkaError._BAD_MSG  # noqa: SLF001 - librdkafka's own name
 # How the client tells the size of a batch that it cannot unpack, in its text of the error.
 BATCH_BYTES = re.compile(r"of (\d+) bytes")
 # Gives the offset behind an unreadable batch, by its partition, its first offset and one in it.
@@ -269,13 +272,11 @@ class KafkaSource:
             logger.warning("Kafka: %s", error.str(), extra=event("kafka_error", code=error.name()))
             return True
         partition = (message.topic() or "", message.partition() or 0)
-        if error.code() in UNREADABLE:
-            if self._end_of_batch is None:
-                raise self._unreadable_error(partition, message.offset(), error)
+        if error.code() == DAMAGED or (error.code() == UNREADABLE and not self._end_of_batch):
+            raise self._unreadable_error(partition, message.offset(), error)
+        if error.code() == UNREADABLE:
             met = Unreadable(message.offset() or 0, error.str(), None)
             self._unreadable.setdefault(partition, met)
-            return True
-        if error.code() == LOST_ITS_PLACE and partition in self._unreadable:
             return True
         raise KafkaTrouble(f"reading {self._topic!r} failed: {error.str()}")
 
@@ -285,11 +286,15 @@ class KafkaSource:
         """Return the error that says where a batch cannot be read, and the ways on."""
         topic, number = partition
         reset = clients.reset_command(self._group, f"{topic}:{number}", "--to-offset NEXT")
+        ways = (
+            "a new start asks for it again; if it stays so, "
+            if error.code() == DAMAGED
+            else "SCORER_UNREADABLE=dead-letter puts it aside and goes on behind it; or, "
+        )
         return KafkaTrouble(
-            f"{topic}[{number}]: what begins at offset {offset} cannot be read: {error.str()}; if "
-            "it stays so, SCORER_UNREADABLE=dead-letter puts it aside and goes on behind it; or, "
-            "with all scorers stopped and the right READ on group and topic, NEXT being the first "
-            f"offset behind it: {reset}"
+            f"{topic}[{number}]: what begins at offset {offset} cannot be read: {error.str()}; "
+            f"{ways}with all scorers stopped and the right READ on group and topic, NEXT being the "
+            f"first offset behind it: {reset}"
         )
 
     def _pass_over(self) -> Sequence[UnreadableBatch]:
@@ -305,7 +310,7 @@ class KafkaSource:
         begin = max(met.base, met.next_offset)
         end = self._end_of_batch(partition, met.base, begin)
         self._seek(TopicPartition(*partition, begin if end is None else end))
-        if end is None:  # it was not the batch that was wrong, but its way to us
+        if end is None:  # it is readable by now
             return []
         size = BATCH_BYTES.search(met.said)
         return [UnreadableBatch(partition, begin, end, int(size[1]) if size else -1, met.said)]

@@ -9,15 +9,9 @@ from stream_scorer.config import Settings
 from stream_scorer.errors import KafkaTrouble
 from stream_scorer.records import Partition
 
-# What the client says of such a batch: there are no bytes that could be dead-lettered. A checksum
-# that is wrong may be right next time; zstd that unpacks to more than the client takes
-# (receive.message.max.bytes, 100 MB) stays so.
-UNREADABLE = {
-    KafkaError._BAD_COMPRESSION,  # noqa: SLF001 - librdkafka's own names
-    KafkaError._BAD_MSG,  # noqa: SLF001
-}
-# After a wrong checksum the client may go on at a wrong place, and say this of what it finds there.
-LOST_ITS_PLACE = KafkaError._NOT_IMPLEMENTED  # noqa: SLF001
+# What the client says of such a batch: there are no bytes that could be dead-lettered. zstd that
+# unpacks to more than the client takes (receive.message.max.bytes, 100 MB) is one.
+UNREADABLE = KafkaError._BAD_COMPRESSION  # noqa: SLF001 - librdkafka's own name
 # Seconds for one answer of the reader.
 ANSWER_S = 10.0
 
@@ -70,9 +64,9 @@ def is_inside(reader: Consumer, partition: Partition, base: int, offset: int) ->
     message = reader.poll(ANSWER_S)
     error = message.error() if message is not None else None
     if message is None or (
-        error and error.code() not in UNREADABLE | {KafkaError._PARTITION_EOF}  # noqa: SLF001
+        error and error.code() not in {UNREADABLE, KafkaError._PARTITION_EOF}  # noqa: SLF001
     ):
         why = error.str() if error else "no answer"
         place = f"{partition[0]}[{partition[1]}]@{offset}"
         raise KafkaTrouble(f"cannot tell where the unreadable batch ends, at {place}: {why}")
-    return error is not None and error.code() in UNREADABLE and message.offset() == base
+    return error is not None and error.code() == UNREADABLE and message.offset() == base

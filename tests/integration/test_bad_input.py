@@ -238,22 +238,26 @@ def test_a_batch_that_cannot_be_unpacked_is_put_aside_and_reading_goes_on_behind
     assert all(1_000 < int(h["dlq.payload_bytes"]) < 10_000 for h in headers)
 
 
-def test_records_that_were_damaged_on_their_way_are_asked_for_again_and_scored_once(
+def test_records_that_were_damaged_on_their_way_are_scored_once_by_the_next_start(
     tmp_path: Path,
 ) -> None:
-    with cluster() as kafka, fresh_stream(kafka.proxied, tmp_path, partitions=1) as stream:
+    ours = {
+        "SCORER_UNREADABLE": "dead-letter",
+        "SCORER_GUARANTEE": "exactly-once",
+        "SCORER_REPLICA": "a",
+    }
+    with cluster() as kafka, fresh_stream(kafka.proxied, tmp_path, partitions=1, **ours) as stream:
+        scores = stream.settings.scores_topic
         value = event(Model.load(SHIPPED_MODEL))
         stream.send((f"t{number}", value) for number in range(30_000))
-        kafka.proxy.damage(4)
-        scorer = stream.start(
-            SCORER_UNREADABLE="dead-letter",
-            SCORER_GUARANTEE="exactly-once",
-            SCORER_SCORES_TOPIC=stream.settings.scores_topic,
-        )
+        kafka.proxy.damage(1)
+        scorer = stream.start(SCORER_SCORES_TOPIC=scores)
+        assert scorer.process.wait(60) == 1
+        assert "a new start asks for it again" in scorer.text().splitlines()[-1]
+        scorer = stream.start(SCORER_SCORES_TOPIC=scores, SCORER_REPLICA="a")
         stream.wait_committed(30_000)
         assert scorer.stop() == 0
-        assert kafka.proxy.damages == 0
-        scored = [json.loads(m.value() or b"") for m in stream.read(stream.settings.scores_topic)]
+        scored = [json.loads(m.value() or b"") for m in stream.read(scores)]
         assert [score["source"]["offset"] for score in scored] == list(range(30_000))
         assert stream.dead_letters() == []
 
