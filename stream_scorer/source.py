@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_STORED,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from stream_scorer import clients
 from stream_scorer.errors import KafkaTrouble, Unfit
@@ -432,8 +439,37 @@ class KafkaSource:
 
     def _seek(self, place: TopicPartition) -> None:
         """Go on reading a partition at an offset."""
-        self._consumer.seek(place)
         self._sought[place.topic, place.partition] = place.offset
+        try:
+            self._consumer.seek(place)
+        except KafkaException as exc:
+            if exc.args[0].code() != KafkaError._STATE:  # noqa: SLF001 - librdkafka's name
+                raise KafkaTrouble(f"cannot go on at {place.offset}: {exc.args[0].str()}") from exc
+            self._fetch_again(place)
+
+    def _fetch_again(self, place: TopicPartition) -> None:
+        """Let the client fetch a partition that it has given up, as it had no offset to begin at.
+
+        Such a partition cannot be sought. The group does not notice that it is assigned again.
+        """
+        try:
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
+        except KafkaException:  # the protocol is eager: all partitions are assigned at once
+            self._consumer.assign(
+                [
+                    TopicPartition(*partition, self._sought.get(partition, OFFSET_STORED))
+                    if held.offset < 0
+                    else held
+                    for partition, held in self._positions().items()
+                ]
+            )
+
+    def _positions(self) -> dict[Partition, TopicPartition]:
+        """Return the client's position in every owned partition; negative where it has none."""
+        owned = [TopicPartition(*partition) for partition in self._owned]
+        places = self._consumer.position(owned)
+        return {(place.topic, place.partition): place for place in places}
 
     def _beginning(self, bounds: tuple[int, int]) -> int:
         """Return where a group begins in a partition that reaches from low to high.
@@ -445,11 +481,10 @@ class KafkaSource:
 
     def _go_back(self) -> None:
         """Seek every partition that has been read from to the offset that the broker holds."""
-        owned = [TopicPartition(*partition) for partition in self._owned]
         read = [
             place
-            for place in self._consumer.position(owned)
-            if place.offset >= 0 or (place.topic, place.partition) in self._sought
+            for partition, place in self._positions().items()
+            if place.offset >= 0 or partition in self._sought
         ]
         try:
             for each in clients.settled(

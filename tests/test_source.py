@@ -4,7 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_STORED,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import ClusterMetadata, PartitionMetadata, TopicMetadata
 
 from stream_scorer.errors import DeliveryError, KafkaTrouble
@@ -35,6 +41,9 @@ class ListClient:
     positions: dict[int, int] = field(default_factory=dict)
     refuses: KafkaError | None = None  # to tell what it holds
     note: str = ""  # what it holds beside each offset
+    eager: bool = False  # the group's protocol
+    given_up: list[int] = field(default_factory=list)  # partitions that are not fetched
+    assigned: dict[int, int] = field(default_factory=dict)  # where they are fetched from again
     asked: list[int] = field(default_factory=list)  # of how many partitions it was asked
 
     def subscribe(self, _: list[str], **callbacks: Callback) -> None:
@@ -90,7 +99,20 @@ class ListClient:
         ]
 
     def seek(self, place: TopicPartition) -> None:
+        if place.partition in self.given_up:
+            raise KafkaException(KafkaError(KafkaError._STATE, "Erroneous state"))
         self.seeks.append((place.partition, place.offset))
+
+    def incremental_unassign(self, places: list[TopicPartition]) -> None:
+        if self.eager:
+            raise KafkaException(KafkaError(KafkaError._STATE, "must be made using assign()"))
+        assert [place.partition for place in places] == self.given_up
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None:
+        self.assign(places)
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self.assigned = {place.partition: place.offset for place in places}
 
     def tell(self, what: str, *partitions: int) -> Callable[[], None]:
         """Return a rebalance for the list of what is ready."""
@@ -489,6 +511,21 @@ def test_partition_without_an_offset_begins_once_the_broker_knows_it() -> None:
     assert client.seeks == []
     source.poll(10, 0)
     assert client.seeks == [(0, 3)]
+
+
+@pytest.mark.parametrize(
+    ("eager", "assigned"), [(False, {0: 3}), (True, {0: 3, 1: 8, 2: OFFSET_STORED})]
+)
+def test_partition_that_the_client_has_given_up_is_assigned_again_and_no_other_is_moved(
+    assigned: dict[int, int], *, eager: bool
+) -> None:
+    client = ListClient(held={1: 4, 2: 6}, positions={1: 8}, eager=eager, given_up=[0])
+    source, _ = attach(client)
+    client.commit_error = KafkaError(KafkaError.REBALANCE_IN_PROGRESS, "not now")
+    client.tell("assign", 0, 1, 2)()
+    client.ready = [out_of_range()]
+    source.poll(10, 0)
+    assert client.assigned == assigned
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from numpy.typing import NDArray
 
 from producer.generate import generate
+from stream_scorer import clients
+from stream_scorer.config import Settings
+from stream_scorer.records import NextOffsets
+from stream_scorer.source import KafkaSource
 from tests.integration.stream import Stream, fresh_stream, wait_for
 from tests.integration.test_stream import events, ids
 
@@ -150,3 +154,41 @@ def test_records_of_partitions_that_are_added_are_scored_from_the_first(
     stream.wait_committed(ROWS)
     assert scorer.stop() == 0
     assert ids(stream.scores()) == Counter(f"t{i}" for i in range(ROWS))
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        {},
+        {"SCORER_KAFKA_CONSUMER_PARTITION_ASSIGNMENT_STRATEGY": "cooperative-sticky"},
+        {"SCORER_KAFKA_CONSUMER_GROUP_PROTOCOL": "consumer"},
+    ],
+    ids=["eager", "cooperative", "KIP-848"],
+)
+def test_partition_whose_beginning_cannot_be_committed_at_first_is_read_once_it_can(
+    stream: Stream, rows: NDArray[np.float64], protocol: dict[str, str]
+) -> None:
+    settings = Settings.load(
+        environ={"SCORER_KAFKA_BOOTSTRAP_SERVERS": stream.bootstrap, **stream.names(), **protocol}
+    )
+    consumer = clients.consumer(settings, {"auto.offset.reset": "error"})
+    source = KafkaSource(consumer, settings.transactions_topic, group=settings.group_id)
+    stream.send(events(rows))
+    refused = iter(range(30))
+
+    def commit(offsets: NextOffsets) -> bool:
+        """Refuse for longer than the client takes to see that there is no offset."""
+        return next(refused, None) is None and source.commit(offsets)
+
+    source.subscribe(lambda *_: None, commit)
+    read: list[int | None] = []
+
+    def all_is_read() -> bool:
+        read.extend(record.offset() for record in source.poll(100, 0.1))
+        return len(read) >= ROWS
+
+    wait_for("all records", all_is_read)
+    source.close()
+    assert next(refused, None) is None
+    assert read == list(range(ROWS))
+    assert stream.committed() == 0
