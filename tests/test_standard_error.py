@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -92,6 +93,15 @@ def stuck_pipe() -> Iterator[int]:
 
 
 @contextmanager
+def stopped_terminal() -> Iterator[int]:
+    """Give a terminal that nobody reads, as after Ctrl-S."""
+    reads, writes = pty.openpty()
+    yield writes
+    os.close(writes)
+    os.close(reads)
+
+
+@contextmanager
 def full_disk() -> Iterator[int]:
     """Give a file on a disk without room."""
     with Path("/dev/full").open("wb") as file:
@@ -99,7 +109,7 @@ def full_disk() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("standard_error", [closed_pipe, stuck_pipe, full_disk])
+@pytest.mark.parametrize("standard_error", [closed_pipe, stuck_pipe, full_disk, stopped_terminal])
 def test_process_ends_with_its_code_whatever_standard_error_does(
     program: str, standard_error: Callable[[], AbstractContextManager[int]]
 ) -> None:
