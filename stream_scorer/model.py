@@ -134,12 +134,10 @@ class Model:
         try:
             return self.run(matrix)
         except REFUSALS as exc:
-            return self._without_refused(matrix, exc)[0]
+            return self._without_refused(matrix, exc)
 
-    def _without_refused(
-        self, matrix: Matrix, error: Exception
-    ) -> tuple[tuple[Vector, Vector], bool]:
-        """Return logit and probability of rows that failed together, and whether one is refused.
+    def _without_refused(self, matrix: Matrix, error: Exception) -> tuple[Vector, Vector]:
+        """Return logit and probability of rows that failed together; NaN where one is refused.
 
         The half without a refused row is scored in one call, so one such row among n costs about
         2 log2(n) calls.
@@ -149,22 +147,21 @@ class Model:
         if rows == 1:
             if any(text in str(error) for text in MEMORY_IS_SHORT) and not self._scores_baseline():
                 raise Unfit(f"model {self.name} {self.version} cannot score one row: {why}")
-            return (np.full(1, np.nan, np.float32), np.full(1, np.nan, np.float32)), True
+            return np.full(1, np.nan, np.float32), np.full(1, np.nan, np.float32)
         parts, refused = [], False
         for half in np.array_split(matrix, 2):
             try:
                 parts.append(self.run(half))
             except REFUSALS as exc:
-                part, refused_here = self._without_refused(half, exc)
-                parts.append(part)
-                refused |= refused_here
+                parts.append(self._without_refused(half, exc))
+                refused = True
         if not refused:
             raise Unfit(
                 f"model {self.name} {self.version} cannot score {rows} rows at once, but each of "
                 f"them alone: {why}"
             )
         logits, probabilities = zip(*parts, strict=True)
-        return (np.concatenate(logits), np.concatenate(probabilities)), True
+        return np.concatenate(logits), np.concatenate(probabilities)
 
     def _scores_baseline(self) -> bool:
         """Tell whether the typical row is scored now: then memory is not short for every row."""
